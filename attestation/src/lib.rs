@@ -1,0 +1,1 @@
+//! RFC 9334 verifier of AWS Nitro Enclaves evidence

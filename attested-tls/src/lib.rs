@@ -1,0 +1,1 @@
+//! A TLS session whose peer key an attestation result endorses

@@ -1,0 +1,2 @@
+//! The `dauth` command.
+fn main() {}

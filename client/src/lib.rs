@@ -1,0 +1,1 @@
+//! The relying party of a person: appraise evidence, seal, admit, call

@@ -1,0 +1,1 @@
+//! Authorization server and vault of sealed records

@@ -1,0 +1,1 @@
+//! One DPoP-bound request: to a token endpoint, or through an attested session

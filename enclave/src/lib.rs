@@ -1,0 +1,1 @@
+//! The trusted computing base: admit, authorize, open, call, scrub, reply

@@ -1,0 +1,1 @@
+//! The untrusted host process: ingress relay, egress relay, host services

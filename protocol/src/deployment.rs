@@ -1,0 +1,123 @@
+//! What is a deployment's own, measured at boot.
+use serde::{Deserialize, Serialize};
+
+use crate::{limit::MAX_CONFIGURATION_BYTES, measurement::Pcr};
+
+/// The configuration that the parent hands over once at boot, as JSON.
+///
+/// The enclave extends PCR16 with its SHA-384 before using any of it, so a client that pins PCR16
+/// knows every field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeploymentConfiguration {
+    /// Always 1.
+    pub version: u64,
+    /// Names the deployment in KMS's encryption context.
+    pub deployment: String,
+    /// The enclave's resource identifier, without trailing slash: `aud` of its tokens.
+    pub audience: String,
+    /// `iss` of the tokens that it accepts, byte for byte.
+    pub issuer: String,
+    /// Where the issuer's keys come from.
+    pub issuer_keys: IssuerKeys,
+    /// Which KMS key releases the keyset.
+    pub kms: Kms,
+    /// Images and configurations that may have made the keyset, beside the running one.
+    #[serde(default)]
+    pub predecessors: Vec<Predecessor>,
+}
+
+/// Where the issuer's keys come from: TLS to a measured address with a pinned key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerKeys {
+    /// An `https` URL of the JWKS.
+    pub url: String,
+    /// SHA-256 of the server's SubjectPublicKeyInfo (DER), lower-case hexadecimal.
+    pub spki_sha256: String,
+}
+
+/// The KMS key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kms {
+    /// The key's full ARN.
+    pub key_arn: String,
+    /// The region that requests are signed for.
+    pub region: String,
+    /// `https://host[:port]`, when not the region's public endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+}
+
+/// An image and configuration that ran before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Predecessor {
+    /// Its image.
+    pub pcr0: Pcr,
+    /// Its configuration.
+    pub pcr16: Pcr,
+}
+
+/// Why a deployment configuration is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidConfiguration {
+    /// Longer than [`MAX_CONFIGURATION_BYTES`].
+    #[error("deployment configuration is too long")]
+    TooLong,
+    /// Not this structure, or with an unknown field.
+    #[error("deployment configuration is malformed or has an unknown field")]
+    Malformed,
+    /// Another version.
+    #[error("deployment configuration has an unknown version")]
+    UnknownVersion,
+    /// An empty field, or a resource identifier with a trailing slash.
+    #[error("deployment configuration has an invalid {0}")]
+    Field(&'static str),
+}
+
+impl DeploymentConfiguration {
+    /// Parses and checks the JSON form.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, InvalidConfiguration> {
+        if bytes.len() > MAX_CONFIGURATION_BYTES {
+            return Err(InvalidConfiguration::TooLong);
+        }
+        let configuration: Self =
+            serde_json::from_slice(bytes).map_err(|_| InvalidConfiguration::Malformed)?;
+        configuration.check()?;
+        Ok(configuration)
+    }
+
+    fn check(&self) -> Result<(), InvalidConfiguration> {
+        let invalid = |field| Err(InvalidConfiguration::Field(field));
+        if self.version != 1 {
+            return Err(InvalidConfiguration::UnknownVersion);
+        }
+        if self.deployment.is_empty() {
+            return invalid("deployment");
+        }
+        if !self.audience.starts_with("https://") || self.audience.ends_with('/') {
+            return invalid("audience");
+        }
+        if self.issuer.is_empty() {
+            return invalid("issuer");
+        }
+        if !self.issuer_keys.url.starts_with("https://") {
+            return invalid("issuer_keys.url");
+        }
+        if hex::decode(&self.issuer_keys.spki_sha256).map(|h| h.len()) != Ok(32) {
+            return invalid("issuer_keys.spki_sha256");
+        }
+        if !self.kms.key_arn.starts_with("arn:") {
+            return invalid("kms.key_arn");
+        }
+        if self.kms.region.is_empty() {
+            return invalid("kms.region");
+        }
+        match &self.kms.endpoint {
+            Some(endpoint) if !endpoint.starts_with("https://") => invalid("kms.endpoint"),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Simulated NSM, simulated KMS, demo upstream and demo MCP server; never shipped in the image

@@ -1,0 +1,1 @@
+//! End-to-end tests over one Stack of real processes
