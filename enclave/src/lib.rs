@@ -1,1 +1,31 @@
-//! The trusted computing base: admit, authorize, open, call, scrub, reply
+//! The trusted computing base of DAuth: the only program that opens a credential.
+//!
+//! One library serves Nitro and the simulator; they differ in [`platform`] alone. The modules
+//! stand in the order in which a call passes them.
+
+pub mod allocator;
+pub mod hardening;
+pub mod platform;
+
+pub mod boot;
+pub mod clock;
+pub mod event;
+pub mod evidence;
+pub mod host;
+pub mod keyset;
+pub mod kms;
+pub mod server;
+pub mod tls;
+
+pub mod admit;
+pub mod authorize;
+pub mod issuer;
+pub mod open;
+
+pub mod call;
+pub mod inject;
+pub mod scrub;
+pub mod splice;
+pub mod upstream;
+
+pub mod refusal;
