@@ -1,1 +1,4 @@
-//! (not written yet)
+//! Who calls, and what was proved about it.
+mod call;
+
+pub use call::{Authorized, Call};
