@@ -1,2 +1,47 @@
-//! Development tasks.
-fn main() {}
+//! Development tasks: `cargo xtask test`, `cargo xtask lint`.
+#![allow(clippy::print_stdout, reason = "a task tells what it does")]
+
+mod command;
+mod lint;
+mod packages;
+mod unwiped;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Development tasks of DAuth.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+enum Task {
+    /// Install what is missing (Debian packages, when root), build everything, run every test.
+    Test,
+    /// rustfmt, clippy and rustdoc with warnings denied, and cargo-deny where it is installed.
+    Lint,
+}
+
+fn main() -> ExitCode {
+    // Cargo runs this binary in the compiler's place for one build of the memory-scan test.
+    if let Some(compiler) = unwiped::compiler_of_this_call() {
+        return unwiped::compile(&compiler);
+    }
+    let result = match Task::parse() {
+        Task::Test => test(),
+        Task::Lint => lint::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            println!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn test() -> Result<(), command::Failure> {
+    packages::install_missing()?;
+    unwiped::build()?;
+    // The end-to-end tests run the shipped binaries.
+    command::cargo(&["build", "--workspace", "--bins", "--locked"])?;
+    command::cargo(&["test", "--workspace", "--locked"])
+}
