@@ -1,1 +1,31 @@
-//! Both ends of sealing: HPKE envelopes in COSE_Encrypt0, and record encryption
+//! Both ends of sealing a credential.
+//!
+//! *Pure*: no I/O, no clock, no randomness but what is passed in, no `unsafe`.
+//!
+//! 1. A client selects an [`AttestedRecipientKey`] from appraised evidence and seals a [`Secret`]
+//!    with a [`Sealer`]: HPKE (RFC 9180, base mode) in a COSE_Encrypt0, the integrated mode of
+//!    draft-ietf-cose-hpke-24. The whole protected header is associated data.
+//! 2. The enclave parses a [`SealedEnvelope`], compares its header with the owner's token, and opens
+//!    it with its [`RecipientKey`].
+//! 3. It seals the secret again under a [`RecordKey`] (AES-256-GCM, COSE_Encrypt0). Each call opens
+//!    the [`SealedRecord`]: one AES-GCM operation instead of a decapsulation.
+//!
+//! Every failure of cryptography is one [`OpenError`]: which part did not verify is not told.
+#![forbid(unsafe_code)]
+
+mod attested;
+mod cose;
+mod envelope;
+mod error;
+mod randomness;
+mod recipient;
+mod record;
+mod secret;
+mod suite;
+
+pub use attested::AttestedRecipientKey;
+pub use envelope::{SealedEnvelope, Sealer};
+pub use error::{OpenError, ParseError, SealError};
+pub use recipient::RecipientKey;
+pub use record::{OpenedRecord, RecordKey, SealedRecord};
+pub use secret::Secret;
