@@ -1,0 +1,36 @@
+//! Which implementation verifies signatures.
+use rustls_pki_types::SignatureVerificationAlgorithm;
+
+/// The signature algorithms of Nitro evidence, by whichever library.
+///
+/// There is one: ECDSA over P-384 with SHA-384 signs the certificates (RFC 5758) and the document
+/// (ES384, RFC 9053 section 2.1). aws-lc-rs does not build for `wasm32-unknown-unknown`; a browser
+/// brings its own.
+#[derive(Clone, Copy, Debug)]
+pub struct SignatureAlgorithms {
+    p384_sha384: &'static dyn SignatureVerificationAlgorithm,
+}
+
+impl SignatureAlgorithms {
+    /// Another implementation of ECDSA_P384_SHA384 (ASN.1 signatures, as in X.509).
+    pub const fn new(p384_sha384: &'static dyn SignatureVerificationAlgorithm) -> Self {
+        Self { p384_sha384 }
+    }
+
+    /// The implementation of aws-lc-rs.
+    #[cfg(feature = "aws-lc-rs")]
+    pub const fn aws_lc_rs() -> Self {
+        Self::new(webpki::aws_lc_rs::ECDSA_P384_SHA384)
+    }
+
+    pub(crate) fn p384_sha384(&self) -> &'static dyn SignatureVerificationAlgorithm {
+        self.p384_sha384
+    }
+}
+
+#[cfg(feature = "aws-lc-rs")]
+impl Default for SignatureAlgorithms {
+    fn default() -> Self {
+        Self::aws_lc_rs()
+    }
+}

@@ -1,0 +1,182 @@
+//! Why evidence is refused: one variant for each rule.
+use crate::{CborError, Field};
+
+/// The rule that a document breaks. "AWS" is the attestation process of the NSM API.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    // Form: COSE_Sign1.
+    /// More bytes than an NSM can answer.
+    #[error("the document has {0} bytes: an NSM answers at most 12288 (NSM driver)")]
+    TooLong(usize),
+    /// The outer structure is not the CBOR of COSE_Sign1.
+    #[error("the document is not a COSE_Sign1 (RFC 9052 section 4.2): {0}")]
+    Envelope(#[source] CborError),
+    /// The outer array has another number of items.
+    #[error("the document is not a COSE_Sign1: not an array of four items (RFC 9052 section 4.2)")]
+    NotCoseSign1,
+    /// Another algorithm, or another header parameter (`crit` too).
+    #[error("the protected header is not {{1: -35}}, ES384 alone (AWS section 3.1)")]
+    ProtectedHeader,
+    /// An unprotected header parameter, which nobody has signed.
+    #[error("the unprotected header is not empty (AWS section 3.1)")]
+    UnprotectedHeader,
+    /// A signature that is not r and s of P-384.
+    #[error("the signature has {0} bytes: ES384 has 96 (RFC 9053 section 2.1)")]
+    SignatureLength(usize),
+
+    // Form: the fields.
+    /// The payload is not a CBOR map with text keys, or something follows it.
+    #[error("the payload is not one CBOR map with text keys (AWS section 3.2.1): {0}")]
+    Payload(#[source] CborError),
+    /// A value of another type.
+    #[error("{field} is of another type than AWS section 3.2.1 says: {source}")]
+    Value {
+        /// The field.
+        field: Field,
+        /// What is wrong with the value.
+        source: CborError,
+    },
+    /// A key that is no field of a document.
+    #[error("the payload has a key that is none of the nine of AWS section 3.2.1")]
+    UnknownField,
+    /// A key that comes twice.
+    #[error("{0} comes twice (RFC 8949 section 5.6)")]
+    DuplicateField(Field),
+    /// A mandatory field is missing.
+    #[error("{0} is missing (AWS section 3.2.2.1)")]
+    MissingField(Field),
+    /// An empty module id.
+    #[error("module_id is empty (AWS section 3.2.2.2)")]
+    EmptyModuleId,
+    /// Another digest.
+    #[error("digest is not SHA384 (AWS section 3.2.2.2)")]
+    Digest,
+    /// A timestamp of zero.
+    #[error("timestamp is zero (AWS section 3.2.2.2)")]
+    ZeroTimestamp,
+    /// No PCR at all.
+    #[error("pcrs is empty: there are 1 to 32 (AWS section 3.2.2.2)")]
+    NoPcrs,
+    /// A register that does not exist.
+    #[error("PCR{0} does not exist: indices are 0 to 31 (AWS section 3.2.2.2)")]
+    PcrIndex(u64),
+    /// A register that comes twice.
+    #[error("PCR{0} comes twice (RFC 8949 section 5.6)")]
+    DuplicatePcr(u64),
+    /// A value that is no digest.
+    #[error("PCR{index} has {length} bytes: it may have 32, 48 or 64 (AWS section 3.2.2.2)")]
+    PcrLength {
+        /// The register.
+        index: u64,
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// An empty cabundle.
+    #[error("cabundle is empty (AWS section 3.2.2.2)")]
+    EmptyCabundle,
+    /// More certificates than a chain can have.
+    #[error("cabundle has more than 7 certificates: no path is that long (bound of this verifier)")]
+    LongCabundle,
+    /// A certificate that is too short or too long.
+    #[error("a certificate in {field} has {length} bytes: 1 to 1024 (AWS section 3.2.2.2)")]
+    CertificateLength {
+        /// `certificate` or `cabundle`.
+        field: Field,
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// An optional field that is too long.
+    #[error("{field} has {length} bytes: at most 1024 (AWS section 3.2.2.2)")]
+    OptionalLength {
+        /// `public_key`, `user_data` or `nonce`.
+        field: Field,
+        /// Its length in bytes.
+        length: usize,
+    },
+
+    // Chain.
+    /// Bytes that are no certificate.
+    #[error("a certificate in {0} is not X.509 version 3 in DER (RFC 5280 section 4.1)")]
+    NotACertificate(Field),
+    /// A certificate whose time has not come.
+    #[error("a certificate in {field} is not valid before {not_before_s} (RFC 5280 section 6.1.3)")]
+    NotYetValid {
+        /// `certificate` or `cabundle`.
+        field: Field,
+        /// First second of validity, Unix time.
+        not_before_s: u64,
+    },
+    /// A certificate whose time is over.
+    #[error("a certificate in {field} is not valid after {not_after_s} (RFC 5280 section 6.1.3)")]
+    Expired {
+        /// `certificate` or `cabundle`.
+        field: Field,
+        /// Last second of validity, Unix time.
+        not_after_s: u64,
+    },
+    /// An issuer without keyCertSign.
+    #[error("an issuer in cabundle lacks keyCertSign (RFC 5280 section 4.2.1.3)")]
+    NoKeyCertSign,
+    /// A signer without digitalSignature.
+    #[error("certificate lacks digitalSignature (RFC 5280 section 4.2.1.3)")]
+    NoDigitalSignature,
+    /// No pinned root is valid at the time asked for.
+    #[error("no pinned root is valid at the time given (RFC 5280 section 6.1.1)")]
+    NoValidAnchor,
+    /// The chain ends elsewhere than in a pinned root.
+    #[error("the chain does not end in a pinned root (AWS section 3.2.3.2)")]
+    UnknownRoot,
+    /// A certificate that its issuer has not signed.
+    #[error("the signature of a certificate is wrong (RFC 5280 section 6.1.3)")]
+    CertificateSignature,
+    /// An issuer that is no CA.
+    #[error("an issuer in cabundle is not a CA (RFC 5280 section 4.2.1.9)")]
+    IssuerNotCa,
+    /// A signer that is a CA.
+    #[error("certificate is that of a CA (AWS section 3.2.3.2)")]
+    LeafIsCa,
+    /// More CAs below an issuer than it allows.
+    #[error("a pathLenConstraint is exceeded (RFC 5280 section 4.2.1.9)")]
+    PathLength,
+    /// The certificates of the bundle are not, in this order, the chain.
+    #[error(
+        "cabundle is not the chain from the root to the issuer of certificate, in this order (AWS section 3.2.3.1)"
+    )]
+    CabundleOrder,
+    /// Any other rule of path validation.
+    #[error("the chain is not valid (RFC 5280 section 6.1): {0}")]
+    Chain(#[source] webpki::Error),
+    /// The document is not signed by the key of its certificate.
+    #[error("the signature of the document is wrong (RFC 9052 section 4.4)")]
+    DocumentSignature,
+
+    // Policy.
+    /// A register of the boot image is zero: anyone at the host's console can read the memory.
+    #[error("PCR{0} is zero: the enclave runs in debug mode (AWS: attestation in debug mode)")]
+    DebugMode(u16),
+    /// Measurements of no accepted image.
+    #[error("PCR{0} is that of no accepted image (RFC 9334 section 8.3: reference values)")]
+    UnknownImage(u16),
+    /// The policy accepts no image at all.
+    #[error("the policy names no image, or one without PCRs (RFC 9334 section 8.3)")]
+    NoReferenceValues,
+    /// The policy expects a nonce, but names none.
+    #[error("the policy names no nonce to expect (RFC 9334 section 10.3)")]
+    NoExpectedNonce,
+    /// Another nonce than the verifier's, or none.
+    #[error("the nonce is not the one expected (RFC 9334 section 10.3)")]
+    Nonce,
+    /// Older than the policy allows.
+    #[error("the document is {age_ms} ms old: too old (RFC 9334 section 10.1)")]
+    TooOld {
+        /// Its age in milliseconds.
+        age_ms: u64,
+    },
+    /// A timestamp beyond the leeway in the future.
+    #[error("the document is from {ahead_ms} ms in the future (RFC 9334 section 10.1)")]
+    FromTheFuture {
+        /// How far, in milliseconds.
+        ahead_ms: u64,
+    },
+}
