@@ -1,0 +1,78 @@
+//! Why there is no session, or no reply on one.
+use http::{Request, StatusCode};
+
+use crate::session::Body;
+
+/// Why no session came about: one variant per rule.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// TLS 1.3 did not come about, or the peer does not hold its certificate's key.
+    #[error("the TLS handshake with the enclave failed: {0}")]
+    Handshake(#[source] std::io::Error),
+    /// This build's TLS provider cannot do TLS 1.3.
+    #[error("TLS cannot be set up: {0}")]
+    Configuration(#[source] rustls::Error),
+    /// The peer sent no certificate, or one without a readable key.
+    #[error("the peer's certificate holds no readable key")]
+    PeerKey,
+    /// HTTP broke before the evidence was complete.
+    #[error("the session broke while evidence was fetched: {0}")]
+    Http(#[from] hyper::Error),
+    /// Handshake and evidence took too long.
+    #[error("the enclave did not present evidence in time")]
+    TimedOut,
+    /// The peer answered the request for evidence with another status than 200.
+    #[error("the peer answered the request for evidence with status {0}")]
+    EvidenceStatus(StatusCode),
+    /// The reply was longer than evidence can be.
+    #[error("the evidence is longer than {0} bytes")]
+    EvidenceTooLong(usize),
+    /// The evidence does not hold.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    /// The evidence is an enclave's, but not of the enclave at the end of this session.
+    #[error(
+        "the attested TLS key is not the key of this session; something stands between this \
+         client and the enclave"
+    )]
+    OtherTlsKey,
+}
+
+/// Why evidence does not endorse an enclave's keys: one variant per rule.
+#[derive(Debug, thiserror::Error)]
+pub enum EvidenceError {
+    /// Not the JSON object of an evidence reply, or not base64 in it.
+    #[error("the evidence is malformed")]
+    Malformed,
+    /// Evidence of a root of trust that this build does not know.
+    #[error("the evidence is of an unknown type {0:?}; this client knows \"aws-nitro\"")]
+    UnknownType(String),
+    /// The attestation document does not appraise.
+    #[error("the attestation document is refused: {0}")]
+    Document(#[source] dauth_attestation::Error),
+    /// The document's `user_data` is not the tagged hash of the key configuration.
+    #[error("the attestation document is not for the key configuration that came with it")]
+    NotTheseKeys,
+    /// The attested key configuration is not of a layout that this build knows.
+    #[error("the attested key configuration cannot be read: {0}")]
+    KeyConfiguration(#[source] dauth_protocol::cbor::CborError),
+    /// The enclave serves another audience.
+    #[error("the enclave serves the audience {found:?}, not {expected:?}")]
+    OtherAudience {
+        /// What the expectations name.
+        expected: String,
+        /// What the attested key configuration names.
+        found: String,
+    },
+}
+
+/// Why a request got no reply.
+#[derive(Debug, thiserror::Error)]
+#[error("the session with the enclave broke: {source}")]
+pub struct SendError {
+    /// What broke.
+    #[source]
+    pub source: hyper::Error,
+    /// The request, when nothing of it was sent: it may go out on another session.
+    pub unsent: Option<Box<Request<Body>>>,
+}
