@@ -1,1 +1,178 @@
-//! (not written yet)
+//! The client of AWS KMS, which releases a data key to an attested image alone.
+//!
+//! Each request carries a fresh attestation document (`Recipient`), so that KMS can hold PCR0 and
+//! PCR16 against the key policy and encrypts the data key to this enclave. TLS ends here; the key's
+//! ARN, the region and the endpoint come from measured configuration. The parent supplies the
+//! role's credentials and carries the bytes, and can do no more with either than not deliver.
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dauth_protocol::{DeploymentConfiguration, deployment};
+use http::{Request, header};
+use http_body_util::Full;
+
+use crate::{clock, host::HostServices, platform::Attester};
+
+pub mod ber;
+mod connection;
+pub mod envelope;
+mod error;
+mod message;
+mod recipient;
+mod retry;
+pub mod sigv4;
+
+pub use connection::Endpoint;
+pub use error::{ErrorCode, KmsError};
+pub use message::MAX_WRAPPED_KEY_BYTES;
+pub use recipient::DataKey;
+pub use retry::Backoff;
+
+use connection::Connection;
+use message::{KeyContext, Operation, Released};
+use recipient::Recipient;
+use sigv4::{AmzDate, Scope, SignedRequest, Signer};
+
+const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
+
+/// What a [`KmsClient`] needs.
+pub struct KmsSettings<'a> {
+    /// Makes the documents.
+    pub attester: Arc<dyn Attester>,
+    /// Carries the bytes, and supplies the role's credentials.
+    pub host: HostServices,
+    /// Roots that the endpoint's certificate may lead to.
+    pub roots: rustls::RootCertStore,
+    /// The deployment, parsed.
+    pub configuration: &'a DeploymentConfiguration,
+    /// The same, as measured.
+    pub configuration_bytes: &'a [u8],
+}
+
+/// A client of the deployment's KMS key.
+pub struct KmsClient {
+    recipient: Recipient,
+    connection: Connection,
+    host: HostServices,
+    kms: deployment::Kms,
+    deployment: String,
+    backoff: Backoff,
+}
+
+/// A new data key, in both its forms.
+pub struct GeneratedDataKey {
+    /// The key.
+    pub key: DataKey,
+    /// The key under the KMS key, to be given to [`KmsClient::decrypt`] later.
+    pub wrapped: Vec<u8>,
+}
+
+impl KmsClient {
+    /// Makes the recipient's RSA key, and contacts nobody yet.
+    pub async fn new(settings: KmsSettings<'_>) -> Result<Self, KmsError> {
+        let KmsSettings {
+            attester,
+            host,
+            roots,
+            configuration,
+            configuration_bytes,
+        } = settings;
+        let endpoint = Endpoint::of(&configuration.kms)?;
+        Ok(Self {
+            recipient: Recipient::generate(attester, configuration_bytes).await?,
+            connection: Connection::new(endpoint, host.clone(), roots)?,
+            host,
+            kms: configuration.kms.clone(),
+            deployment: configuration.deployment.clone(),
+            backoff: Backoff::default(),
+        })
+    }
+
+    /// The same client with another patience.
+    #[must_use]
+    pub fn with_backoff(self, backoff: Backoff) -> Self {
+        Self { backoff, ..self }
+    }
+
+    /// A new data key, which only an attested image that the key policy names can open again.
+    pub async fn generate_data_key(&self) -> Result<GeneratedDataKey, KmsError> {
+        let released = self.ask(Operation::GenerateDataKey).await?;
+        Ok(GeneratedDataKey {
+            key: self.recipient.open(&released.envelope)?,
+            wrapped: released.wrapped,
+        })
+    }
+
+    /// The data key in `wrapped`.
+    pub async fn decrypt(&self, wrapped: &[u8]) -> Result<DataKey, KmsError> {
+        let released = self.ask(Operation::Decrypt(wrapped)).await?;
+        self.recipient.open(&released.envelope)
+    }
+
+    async fn ask(&self, operation: Operation<'_>) -> Result<Released, KmsError> {
+        self.backoff.run(|| self.ask_once(operation)).await
+    }
+
+    async fn ask_once(&self, operation: Operation<'_>) -> Result<Released, KmsError> {
+        let key = KeyContext {
+            arn: &self.kms.key_arn,
+            deployment: &self.deployment,
+        };
+        let document = self.recipient.document().await?;
+        let request = self
+            .sign(operation, operation.body(&key, &document))
+            .await?;
+        match self.connection.exchange(request).await? {
+            (200, body) => Released::parse(&body, operation, key.arn),
+            (status, body) => Err(KmsError::of_reply(status, message::error_code(&body))),
+        }
+    }
+
+    async fn sign(
+        &self,
+        operation: Operation<'_>,
+        body: Vec<u8>,
+    ) -> Result<Request<Full<Bytes>>, KmsError> {
+        // Asked for each time: they expire after some hours, and the parent renews them.
+        let credentials = self
+            .host
+            .credentials()
+            .await
+            .map_err(KmsError::RoleCredentials)?;
+        let date = AmzDate::from_unix_s(clock::now_s());
+        let mut headers = vec![
+            ("content-type", CONTENT_TYPE),
+            ("host", self.connection.endpoint().authority()),
+            ("x-amz-date", date.as_str()),
+        ];
+        if !credentials.session_token.is_empty() {
+            headers.push(("x-amz-security-token", &credentials.session_token));
+        }
+        headers.push(("x-amz-target", operation.target()));
+        let authorization = sigv4::authorization(
+            &Signer {
+                access_key_id: &credentials.access_key_id,
+                secret_access_key: &credentials.secret_access_key,
+            },
+            &Scope {
+                date: &date,
+                region: &self.kms.region,
+                service: "kms",
+            },
+            &SignedRequest {
+                method: "POST",
+                headers: &headers,
+                body: &body,
+            },
+        );
+        headers
+            .into_iter()
+            .fold(Request::post("/"), |request, (name, value)| {
+                request.header(name, value)
+            })
+            .header(header::AUTHORIZATION, authorization)
+            .body(Full::new(Bytes::from(body)))
+            // The parent's credentials hold what no header can.
+            .map_err(|_| KmsError::RoleCredentials(crate::host::HostError::Malformed))
+    }
+}

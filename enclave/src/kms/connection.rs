@@ -1,0 +1,183 @@
+//! One HTTPS exchange with the KMS endpoint, through the parent's byte relay.
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dauth_protocol::deployment;
+use http::{Request, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use tokio_rustls::TlsConnector;
+
+use super::KmsError;
+use crate::host::HostServices;
+
+/// A reply of KMS; one with a data key takes about 1.2 kB.
+const MAX_REPLY_BYTES: usize = 64 * 1024;
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+const HTTPS_PORT: u16 = 443;
+
+/// Where KMS is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    authority: String,
+    target: String,
+    name: ServerName<'static>,
+}
+
+impl Endpoint {
+    /// The endpoint of a deployment: the configured one, else the region's public one.
+    pub fn of(kms: &deployment::Kms) -> Result<Self, KmsError> {
+        let url = match &kms.endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => format!("https://kms.{}.amazonaws.com", kms.region),
+        };
+        let uri: Uri = url.parse().map_err(|_| KmsError::Endpoint)?;
+        let (Some("https"), Some(authority), "/", None) =
+            (uri.scheme_str(), uri.authority(), uri.path(), uri.query())
+        else {
+            return Err(KmsError::Endpoint);
+        };
+        if authority.as_str().contains('@') {
+            return Err(KmsError::Endpoint);
+        }
+        let host = authority.host();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(bare.to_owned()).map_err(|_| KmsError::Endpoint)?;
+        let port = authority.port_u16().unwrap_or(HTTPS_PORT);
+        Ok(Self {
+            authority: authority.as_str().to_owned(),
+            target: format!("{host}:{port}"),
+            name,
+        })
+    }
+
+    /// The value of `Host`.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+}
+
+/// The way to the endpoint. TLS ends here, in the enclave.
+pub struct Connection {
+    endpoint: Endpoint,
+    host: HostServices,
+    tls: TlsConnector,
+}
+
+impl Connection {
+    /// A way to `endpoint`, whose certificate must lead to one of `roots`.
+    pub fn new(
+        endpoint: Endpoint,
+        host: HostServices,
+        roots: RootCertStore,
+    ) -> Result<Self, KmsError> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| KmsError::Tls(std::io::Error::other(error)))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self {
+            endpoint,
+            host,
+            tls: TlsConnector::from(Arc::new(config)),
+        })
+    }
+
+    /// The endpoint.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Sends one request on a connection of its own, and returns status and body.
+    pub async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(u16, Bytes), KmsError> {
+        let stream = self.host.connect(&self.endpoint.target).await?;
+        let name = self.endpoint.name.clone();
+        let stream = self.tls.connect(name, stream).await.map_err(|error| {
+            // rustls's own refusals arrive as InvalidData; anything else is the relay's doing.
+            if error.kind() == std::io::ErrorKind::InvalidData {
+                KmsError::Tls(error)
+            } else {
+                KmsError::Http
+            }
+        })?;
+        let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(MAX_HEAD_BYTES)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|_| KmsError::Http)?;
+        let driver = tokio::spawn(connection);
+        let response = sender.send_request(request).await;
+        let result = match response {
+            Ok(response) => {
+                let status = response.status().as_u16();
+                let body = Limited::new(response.into_body(), MAX_REPLY_BYTES);
+                let body = body.collect().await.map_err(|error| {
+                    if error.is::<http_body_util::LengthLimitError>() {
+                        KmsError::ReplyTooLong
+                    } else {
+                        KmsError::Http
+                    }
+                });
+                body.map(|body| (status, body.to_bytes()))
+            }
+            Err(_) => Err(KmsError::Http),
+        };
+        driver.abort();
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(url: Option<&str>) -> Result<Endpoint, KmsError> {
+        Endpoint::of(&deployment::Kms {
+            key_arn: String::new(),
+            region: "eu-west-1".to_owned(),
+            endpoint: url.map(str::to_owned),
+        })
+    }
+
+    #[test]
+    fn endpoints_are_a_host_and_a_port() {
+        for (url, authority, target) in [
+            (
+                None,
+                "kms.eu-west-1.amazonaws.com",
+                "kms.eu-west-1.amazonaws.com:443",
+            ),
+            (
+                Some("https://127.0.0.1:8443"),
+                "127.0.0.1:8443",
+                "127.0.0.1:8443",
+            ),
+            (Some("https://[::1]:8443/"), "[::1]:8443", "[::1]:8443"),
+        ] {
+            let endpoint = endpoint(url).unwrap();
+            assert_eq!(endpoint.authority, authority);
+            assert_eq!(endpoint.target, target);
+        }
+    }
+
+    #[test]
+    fn anything_else_is_no_endpoint() {
+        for url in [
+            "http://kms.example",
+            "https://",
+            "https://kms.example/path",
+            "https://kms.example/?q",
+            "https://user@kms.example",
+            "kms.example",
+        ] {
+            assert!(
+                matches!(endpoint(Some(url)), Err(KmsError::Endpoint)),
+                "{url}"
+            );
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! Envelopes of three makers: KMS itself, OpenSSL, and the writer below for what is wrong.
+use std::{fs, path::Path, process::Command};
+
+use aws_lc_rs::{
+    cipher::PaddedBlockEncryptingKey,
+    rsa::{KeySize, OaepPublicEncryptingKey, PrivateDecryptingKey},
+};
+
+use super::*;
+
+const DATA_KEY: &[u8; 32] = b"a data key of thirty-two bytes!!";
+
+/// A real reply of KMS. Its private key is not known, so only its structure can be checked.
+const REAL: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../shared/vectors/kms/ciphertext-for-recipient.ber"
+);
+
+struct Keys {
+    private: OaepPrivateDecryptingKey,
+    public: OaepPublicEncryptingKey,
+}
+
+fn keys() -> Keys {
+    keys_of(PrivateDecryptingKey::generate(KeySize::Rsa2048).unwrap())
+}
+
+fn keys_of(key: PrivateDecryptingKey) -> Keys {
+    Keys {
+        public: OaepPublicEncryptingKey::new(key.public_key()).unwrap(),
+        private: OaepPrivateDecryptingKey::new(key).unwrap(),
+    }
+}
+
+fn open(bytes: &[u8], keys: &Keys) -> Result<Vec<u8>, EnvelopeError> {
+    Ok(Envelope::parse(bytes)?.open(&keys.private)?.to_vec())
+}
+
+fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+    [&[tag, 0x82], &length[..], content].concat()
+}
+
+fn indefinite(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    [&[tag, 0x80], &parts.concat()[..], &[0, 0]].concat()
+}
+
+/// The parts of an envelope, each of which a test may replace.
+struct Draft {
+    version: u8,
+    recipient: Vec<u8>,
+    recipients: usize,
+    hash: Vec<u8>,
+    mask_hash: Vec<u8>,
+    label: Vec<u8>,
+    encrypted_key: Vec<u8>,
+    cipher: Vec<u8>,
+    iv: Vec<u8>,
+    content: Vec<u8>,
+    attributes: Vec<u8>,
+}
+
+fn oid(oid: &[u8]) -> Vec<u8> {
+    tlv(ber::OBJECT_IDENTIFIER, oid)
+}
+
+fn algorithm(name: &[u8]) -> Vec<u8> {
+    tlv(ber::SEQUENCE, &[oid(name), tlv(ber::NULL, &[])].concat())
+}
+
+impl Draft {
+    fn new(keys: &Keys) -> Self {
+        Self::with(keys, &[7; 32], DATA_KEY)
+    }
+
+    fn with(keys: &Keys, content_key: &[u8], plaintext: &[u8]) -> Self {
+        let mut encrypted_key = vec![0; keys.public.ciphertext_size()];
+        keys.public
+            .encrypt(
+                &OAEP_SHA256_MGF1SHA256,
+                content_key,
+                &mut encrypted_key,
+                None,
+            )
+            .unwrap();
+        let mut content = plaintext.to_vec();
+        let cipher = UnboundCipherKey::new(&AES_256, &[7; 32]).unwrap();
+        let context = PaddedBlockEncryptingKey::cbc_pkcs7(cipher)
+            .unwrap()
+            .encrypt(&mut content)
+            .unwrap();
+        let DecryptionContext::Iv128(iv) = context else {
+            panic!("CBC has an IV");
+        };
+        Self {
+            version: 2,
+            recipient: tlv(ber::context_primitive(0), &[1; 32]),
+            recipients: 1,
+            hash: tlv(ber::context(0), &algorithm(SHA_256)),
+            mask_hash: algorithm(SHA_256),
+            label: Vec::new(),
+            encrypted_key,
+            cipher: oid(AES_256_CBC),
+            iv: iv.as_ref().to_vec(),
+            content: indefinite(
+                ber::context(0),
+                &[&content
+                    .chunks(16)
+                    .map(|c| tlv(4, c))
+                    .collect::<Vec<_>>()
+                    .concat()],
+            ),
+            attributes: Vec::new(),
+        }
+    }
+
+    fn write(&self) -> Vec<u8> {
+        let version = tlv(ber::INTEGER, &[self.version]);
+        let mask = tlv(ber::SEQUENCE, &[oid(MGF1), self.mask_hash.clone()].concat());
+        let parameters = [
+            self.hash.clone(),
+            tlv(ber::context(1), &mask),
+            self.label.clone(),
+        ];
+        let oaep = [oid(RSAES_OAEP), tlv(ber::SEQUENCE, &parameters.concat())].concat();
+        let recipient = tlv(
+            ber::SEQUENCE,
+            &[
+                version.clone(),
+                self.recipient.clone(),
+                tlv(ber::SEQUENCE, &oaep),
+                tlv(ber::OCTET_STRING, &self.encrypted_key),
+            ]
+            .concat(),
+        );
+        let cipher = [self.cipher.clone(), tlv(ber::OCTET_STRING, &self.iv)].concat();
+        let encrypted = indefinite(
+            ber::SEQUENCE,
+            &[&oid(DATA), &tlv(ber::SEQUENCE, &cipher), &self.content],
+        );
+        let recipients = tlv(ber::SET, &recipient.repeat(self.recipients));
+        let enveloped = indefinite(
+            ber::SEQUENCE,
+            &[&version, &recipients, &encrypted, &self.attributes],
+        );
+        let explicit = indefinite(ber::context(0), &[&enveloped]);
+        indefinite(ber::SEQUENCE, &[&oid(ENVELOPED_DATA), &explicit])
+    }
+}
+
+#[test]
+fn opens_chunked_and_primitive_content() {
+    let keys = keys();
+    let mut draft = Draft::new(&keys);
+    assert_eq!(open(&draft.write(), &keys).unwrap(), DATA_KEY);
+    let whole = Envelope::parse(&draft.write()).unwrap().content;
+    draft.content = tlv(ber::context_primitive(0), &whole);
+    assert_eq!(open(&draft.write(), &keys).unwrap(), DATA_KEY);
+}
+
+#[test]
+fn refuses_other_algorithms() {
+    const SHA_1: &[u8] = b"\x2b\x0e\x03\x02\x1a";
+    const AES_128_CBC: &[u8] = b"\x60\x86\x48\x01\x65\x03\x04\x01\x02";
+    let keys = keys();
+    let changes: [fn(&mut Draft); 6] = [
+        |draft| draft.hash = tlv(ber::context(0), &algorithm(SHA_1)),
+        |draft| draft.hash.clear(),
+        |draft| draft.mask_hash = algorithm(SHA_1),
+        |draft| {
+            draft.label = tlv(
+                ber::context(2),
+                &algorithm(b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x09"),
+            )
+        },
+        |draft| draft.cipher = oid(AES_128_CBC),
+        |draft| draft.iv.truncate(12),
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        let mut draft = Draft::new(&keys);
+        change(&mut draft);
+        let refused = open(&draft.write(), &keys);
+        assert_eq!(refused, Err(EnvelopeError::Algorithm), "change {number}");
+    }
+}
+
+#[test]
+fn refuses_other_structures() {
+    let keys = keys();
+    let changes: [fn(&mut Draft); 6] = [
+        |draft| draft.version = 0,
+        |draft| draft.recipients = 0,
+        |draft| draft.recipients = 2,
+        |draft| draft.recipient = tlv(ber::SEQUENCE, &[]),
+        |draft| draft.attributes = tlv(ber::context(1), &[]),
+        |draft| draft.content = tlv(ber::OCTET_STRING, &[0; 48]),
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        let mut draft = Draft::new(&keys);
+        change(&mut draft);
+        let refused = open(&draft.write(), &keys).unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                EnvelopeError::Structure | EnvelopeError::Malformed(_)
+            ),
+            "change {number}: {refused}"
+        );
+    }
+    let mut trailing = Draft::new(&keys).write();
+    trailing.push(0);
+    assert!(open(&trailing, &keys).is_err());
+    let long = vec![0x30; MAX_ENVELOPE_BYTES + 1];
+    assert_eq!(open(&long, &keys), Err(EnvelopeError::TooLong));
+}
+
+/// Another key, a short content key, bad padding, a flipped bit, an odd length, nothing at all: one
+/// and the same refusal.
+#[test]
+fn what_does_not_open_is_refused_without_saying_why() {
+    let keys = keys();
+    let last_block = |content: &[u8]| {
+        let mut content = Envelope::parse(content).unwrap().content;
+        *content.last_mut().unwrap() ^= 1;
+        tlv(ber::context_primitive(0), &content)
+    };
+    let mut bad_padding = Draft::new(&keys);
+    bad_padding.content = last_block(&bad_padding.write());
+    let mut flipped_key = Draft::new(&keys);
+    flipped_key.encrypted_key[100] ^= 1;
+    let mut short_key = Draft::new(&keys);
+    short_key.encrypted_key.pop();
+    let mut odd = Draft::new(&keys);
+    odd.content = tlv(ber::context_primitive(0), &[0; 47]);
+    let mut empty = Draft::new(&keys);
+    empty.content = indefinite(ber::context(0), &[]);
+    for draft in [
+        bad_padding,
+        flipped_key,
+        short_key,
+        odd,
+        empty,
+        Draft::with(&keys, &[7; 16], DATA_KEY),
+        Draft::new(&self::keys()),
+    ] {
+        let refused = open(&draft.write(), &keys);
+        assert_eq!(refused, Err(EnvelopeError::Undecryptable));
+    }
+}
+
+#[test]
+fn no_cut_and_no_flipped_byte_makes_it_panic() {
+    let keys = keys();
+    let bytes = Draft::new(&keys).write();
+    for end in 0..bytes.len() {
+        assert!(open(&bytes[..end], &keys).is_err());
+    }
+    for position in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[position] ^= 0x81;
+        // CBC lets some changes through; the AEAD under the key refuses them.
+        let _ = open(&changed, &keys);
+    }
+}
+
+#[test]
+fn a_real_reply_of_kms_parses() {
+    if !Path::new(REAL).exists() {
+        println!("skipped: the vectors beside the project are absent");
+        return;
+    }
+    let bytes = fs::read(REAL).unwrap();
+    let envelope = Envelope::parse(&bytes).unwrap();
+    assert_eq!(envelope.encrypted_key.len(), 256);
+    assert_eq!(envelope.content.len(), 16);
+    assert_eq!(
+        envelope.open(&keys().private).unwrap_err(),
+        EnvelopeError::Undecryptable
+    );
+}
+
+#[test]
+fn opens_what_openssl_makes() {
+    let directory = tempfile::tempdir().unwrap();
+    let openssl = |arguments: &str| {
+        Command::new("openssl")
+            .args(arguments.split(' '))
+            .current_dir(&directory)
+            .output()
+    };
+    if openssl("version").is_err() {
+        println!("skipped: openssl is absent");
+        return;
+    }
+    let run = |arguments: &str| {
+        let output = openssl(arguments).unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments}: {complaint}");
+    };
+    let file = |name: &str| directory.path().join(name);
+    run("req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -subj /CN=kms -batch");
+    run("pkcs8 -topk8 -nocrypt -in key.pem -outform DER -out key.der");
+    let der = fs::read(file("key.der")).unwrap();
+    let keys = keys_of(PrivateDecryptingKey::from_pkcs8(&der).unwrap());
+
+    let oaep = "-keyopt rsa_padding_mode:oaep -keyopt rsa_oaep_md:sha256";
+    for length in [1, 32, 1000] {
+        let plaintext = vec![0x5a; length];
+        fs::write(file("plain"), &plaintext).unwrap();
+        for stream in ["-stream ", ""] {
+            run(&format!(
+                "cms -encrypt {stream}-binary -outform DER -aes256 -in plain -out cms.der \
+                 -keyid -recip cert.pem {oaep}"
+            ));
+            let bytes = fs::read(file("cms.der")).unwrap();
+            assert_eq!(open(&bytes, &keys).unwrap(), plaintext);
+        }
+    }
+    // PKCS#1 v1.5 and OAEP with SHA-1 are what OpenSSL makes when not told otherwise.
+    for padding in ["", " -keyopt rsa_padding_mode:oaep"] {
+        run(&format!(
+            "cms -encrypt -stream -binary -outform DER -aes256 -in plain -out cms.der \
+             -keyid -recip cert.pem{padding}"
+        ));
+        let bytes = fs::read(file("cms.der")).unwrap();
+        assert_eq!(open(&bytes, &keys), Err(EnvelopeError::Algorithm));
+    }
+}
