@@ -1,0 +1,231 @@
+//! What an operator sets, in TOML. Unknown keys are refused.
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// The parent's configuration.
+///
+/// ```
+/// let text = r#"
+///     [ingress]
+///     listen = "127.0.0.1:7443"
+///     enclave = { unix = "/run/dauth/ingress.sock" }
+///
+///     [host]
+///     listen = { unix = "/run/dauth/host.sock" }
+///     configuration_file = "/etc/dauth/deployment.json"
+///     keyset_file = "/var/lib/dauth/keyset"
+///
+///     [records]
+///     control_plane = "http://127.0.0.1:7080"
+///     credential_file = "/etc/dauth/host-credential"
+///
+///     [egress]
+///     permit = ["127.0.0.0/8", "::1/128"]
+/// "#;
+/// let configuration: dauth_parent::Configuration = toml::from_str(text).unwrap();
+/// assert_eq!(configuration.ingress.max_connections, 1024);
+/// assert!(toml::from_str::<dauth_parent::Configuration>(&text.replace("permit", "allow")).is_err());
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configuration {
+    /// From the network to the enclave.
+    pub ingress: Ingress,
+    /// What the enclave is served.
+    pub host: Host,
+    /// Where records are fetched.
+    pub records: Records,
+    /// From the enclave to the network.
+    #[serde(default)]
+    pub egress: Egress,
+    /// Health and metrics; none unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitor: Option<Monitor>,
+}
+
+/// `[ingress]`: the byte relay in front of the enclave.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ingress {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where the enclave listens.
+    pub enclave: Endpoint,
+    /// Connections at one time; further ones are closed at once.
+    #[serde(default = "default_ingress_connections")]
+    pub max_connections: usize,
+    /// A connection on which nothing moves for this long is closed.
+    #[serde(default = "default_idle_timeout_s")]
+    pub idle_timeout_s: u64,
+    /// How long the enclave may take to accept.
+    #[serde(default = "default_connect_timeout_ms")]
+    pub connect_timeout_ms: u64,
+}
+
+/// Where to connect: `{ unix = PATH }` or `{ vsock = { cid = CID, port = PORT } }`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Endpoint {
+    /// A unix socket.
+    Unix(PathBuf),
+    /// A vsock address.
+    Vsock {
+        /// The enclave's context identifier.
+        cid: u32,
+        /// Its port; 5000 unless given.
+        #[serde(default = "default_ingress_port")]
+        port: u32,
+    },
+}
+
+/// `[host]`: the services of [`dauth_protocol::host`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// Where the enclave connects.
+    pub listen: HostListener,
+    /// The deployment configuration, handed over as it is: its bytes are measured.
+    pub configuration_file: PathBuf,
+    /// The sealed keyset. The order is `create` while this file is missing and `<file>.create` exists.
+    pub keyset_file: PathBuf,
+    /// Role credentials as IMDSv2 returns them (JSON); read at each request, so that they can be
+    /// renewed in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_file: Option<PathBuf>,
+    /// Connections at one time, tunnels included.
+    #[serde(default = "default_host_connections")]
+    pub max_connections: usize,
+}
+
+/// Where host services listen: `{ unix = PATH }` or `{ vsock = { port = PORT, peer_cid = CID } }`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum HostListener {
+    /// A unix socket; made with mode 0600.
+    Unix(PathBuf),
+    /// A vsock port.
+    Vsock {
+        /// The port; 5001 unless given.
+        #[serde(default = "default_host_port")]
+        port: u32,
+        /// The one peer that is served: any local virtual machine could connect otherwise.
+        peer_cid: u32,
+    },
+}
+
+/// `[records]`: the control plane that keeps them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Records {
+    /// Its URL; plain http on loopback alone.
+    pub control_plane: String,
+    /// The credential that this host shows it, in one line.
+    pub credential_file: PathBuf,
+    /// Certificate authorities (PEM) to trust instead of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// How long a fetch may take.
+    #[serde(default = "default_connect_timeout_ms")]
+    pub timeout_ms: u64,
+}
+
+/// `[egress]`: what the enclave may reach.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Egress {
+    /// Networks that may be dialled although the guard refuses their kind (private, loopback, …).
+    pub permit: Vec<IpNet>,
+    /// Names that are not looked up, in the form of `/etc/hosts`. Their addresses are guarded alike.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hosts_file: Option<PathBuf>,
+    /// How long looking up a name may take.
+    pub resolve_timeout_ms: u64,
+    /// How long one address may take to connect.
+    pub connect_timeout_ms: u64,
+    /// A tunnel on which nothing moves for this long is closed.
+    pub idle_timeout_s: u64,
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        Self {
+            permit: Vec::new(),
+            hosts_file: None,
+            resolve_timeout_ms: default_connect_timeout_ms(),
+            connect_timeout_ms: default_connect_timeout_ms(),
+            idle_timeout_s: 900,
+        }
+    }
+}
+
+/// `[monitor]`: `/healthz`, `/readyz`, `/metrics` over plain HTTP.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Monitor {
+    /// Where; keep it off the network that clients reach.
+    pub listen: SocketAddr,
+}
+
+impl Configuration {
+    /// Reads and parses `file`.
+    pub fn load(file: &Path) -> Result<Self, ConfigurationError> {
+        let text = std::fs::read_to_string(file).map_err(|source| ConfigurationError::Read {
+            file: file.to_owned(),
+            source,
+        })?;
+        toml::from_str(&text).map_err(|source| ConfigurationError::Parse {
+            file: file.to_owned(),
+            source: Box::new(source),
+        })
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigurationError {
+    /// The file does not open.
+    #[error("cannot read the configuration {}: {source}", file.display())]
+    Read {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file does not parse.
+    #[error("the configuration {} is not valid: {source}", file.display())]
+    Parse {
+        /// Which.
+        file: PathBuf,
+        /// Where in it.
+        source: Box<toml::de::Error>,
+    },
+}
+
+fn default_ingress_connections() -> usize {
+    1024
+}
+
+fn default_host_connections() -> usize {
+    4096
+}
+
+fn default_idle_timeout_s() -> u64 {
+    300
+}
+
+fn default_connect_timeout_ms() -> u64 {
+    5_000
+}
+
+fn default_ingress_port() -> u32 {
+    dauth_protocol::host::INGRESS_PORT
+}
+
+fn default_host_port() -> u32 {
+    dauth_protocol::host::HOST_SERVICES_PORT
+}

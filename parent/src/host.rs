@@ -1,0 +1,207 @@
+//! What the enclave asks of its host: the other end of [`dauth_protocol::host`].
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use dauth_protocol::{
+    Fingerprint, host as paths,
+    limit::{MAX_CONFIGURATION_BYTES, MAX_HEADER_BYTES},
+};
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{sync::mpsc, task::JoinSet};
+
+mod credentials;
+mod events;
+mod keyset;
+mod records;
+mod reply;
+mod tunnel;
+
+pub use events::{Events, MAX_EVENT_BYTES};
+pub use keyset::KeysetFile;
+pub use records::{Records, RecordsError};
+
+use crate::{
+    egress::Guard,
+    ingress::ACCEPT_RETRY,
+    metrics::Metrics,
+    slots::{Slot, Slots},
+    stream::{BoxStream, Listener},
+};
+use reply::{OCTETS, json, status};
+pub(crate) use reply::{Reply, bytes, problem};
+use tunnel::Tunnel;
+
+/// How long a connection may stand between requests.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The host services.
+pub(crate) struct HostServices {
+    pub(crate) configuration_file: PathBuf,
+    pub(crate) credentials_file: Option<PathBuf>,
+    pub(crate) keyset: KeysetFile,
+    pub(crate) records: Records,
+    pub(crate) events: Events,
+    pub(crate) guard: Guard,
+    pub(crate) tunnel_idle: Duration,
+    pub(crate) max_connections: usize,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl HostServices {
+    /// Serves until dropped; connections and tunnels end with it.
+    pub(crate) async fn serve(self, listener: Listener) {
+        let slots = Slots::new(self.max_connections);
+        let this = Arc::new(self);
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                Some(_) = connections.join_next() => continue,
+            };
+            let stream = match accepted {
+                Ok(stream) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a host service connection");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                    continue;
+                }
+            };
+            match slots.take() {
+                Some(slot) => {
+                    connections.spawn(Arc::clone(&this).connection(stream, slot));
+                }
+                None => Metrics::add(&this.metrics.host_refused),
+            }
+        }
+    }
+
+    async fn connection(self: Arc<Self>, stream: BoxStream, _slot: Slot) {
+        // A connection becomes at most one tunnel, which keeps its slot.
+        let (tunnels, mut tunnel) = mpsc::channel(1);
+        let service = service_fn(|request| {
+            let (this, tunnels) = (Arc::clone(&self), tunnels.clone());
+            async move { Ok::<_, std::convert::Infallible>(this.answer(request, tunnels).await) }
+        });
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(MAX_HEADER_BYTES)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
+            .await;
+        if let Err(error) = served {
+            tracing::debug!(%error, "host service connection");
+        }
+        if let Ok(tunnel) = tunnel.try_recv() {
+            Tunnel::run(
+                tunnel,
+                self.tunnel_idle,
+                Arc::clone(&self.metrics.egress_bytes),
+            )
+            .await;
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>, tunnels: mpsc::Sender<Tunnel>) -> Reply {
+        let path = request.uri().path().to_owned();
+        match (request.method(), path.as_str()) {
+            (&Method::CONNECT, _) => tunnel::open(self, request, &tunnels).await,
+            (&Method::GET, paths::CONFIGURATION) => self.configuration().await,
+            (&Method::GET, paths::ORDER) => json(&self.keyset.order().await),
+            (&Method::GET, paths::KEYSET) => self.keyset.reply().await,
+            (&Method::PUT, paths::KEYSET) => self.put_keyset(request).await,
+            (&Method::GET, paths::CREDENTIALS) => {
+                credentials::reply(self.credentials_file.as_deref()).await
+            }
+            (&Method::POST, paths::EVENTS) => self.take_events(request).await,
+            (&Method::GET, record) if record.starts_with(paths::RECORDS) => {
+                self.record(record).await
+            }
+            (
+                _,
+                paths::CONFIGURATION
+                | paths::ORDER
+                | paths::KEYSET
+                | paths::CREDENTIALS
+                | paths::EVENTS,
+            ) => problem(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "another method is served here",
+            ),
+            _ => problem(StatusCode::NOT_FOUND, "there is no such host service"),
+        }
+    }
+
+    async fn configuration(&self) -> Reply {
+        match tokio::fs::read(&self.configuration_file).await {
+            Ok(configuration) if configuration.len() <= MAX_CONFIGURATION_BYTES => {
+                bytes(configuration, OCTETS)
+            }
+            Ok(_) => problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the deployment configuration is too large",
+            ),
+            Err(error) => {
+                let file = self.configuration_file.display();
+                tracing::error!("cannot read the deployment configuration {file}: {error}");
+                problem(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the deployment configuration cannot be read",
+                )
+            }
+        }
+    }
+
+    async fn put_keyset(&self, request: Request<Incoming>) -> Reply {
+        let condition = request.headers().get(header::IF_NONE_MATCH);
+        if condition.is_none_or(|condition| condition != "*") {
+            return problem(
+                StatusCode::PRECONDITION_REQUIRED,
+                "a keyset is stored with If-None-Match: * alone",
+            );
+        }
+        match collect(request, dauth_protocol::limit::MAX_KEYSET_BYTES).await {
+            Ok(keyset) => self.keyset.put(keyset).await,
+            Err(refusal) => refusal,
+        }
+    }
+
+    async fn take_events(&self, request: Request<Incoming>) -> Reply {
+        match collect(request, events::MAX_BATCH_BYTES).await {
+            Ok(batch) => {
+                self.events.take(&batch);
+                status(StatusCode::NO_CONTENT)
+            }
+            Err(refusal) => refusal,
+        }
+    }
+
+    async fn record(&self, path: &str) -> Reply {
+        let fingerprint = path
+            .strip_prefix(paths::RECORDS)
+            .and_then(|text| text.parse::<Fingerprint>().ok());
+        match fingerprint {
+            Some(fingerprint) => self.records.reply(&fingerprint, &self.metrics).await,
+            None => problem(StatusCode::BAD_REQUEST, "not a record fingerprint"),
+        }
+    }
+}
+
+async fn collect(request: Request<Incoming>, max_bytes: usize) -> Result<Bytes, Reply> {
+    Limited::new(request.into_body(), max_bytes)
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .map_err(|_| {
+            problem(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is too large or broken",
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests;

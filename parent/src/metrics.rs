@@ -1,0 +1,130 @@
+//! Counters, in Prometheus' text format.
+use std::{
+    fmt::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// What the parent counts.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    pub(crate) ingress_connections: AtomicU64,
+    pub(crate) ingress_bytes: Arc<AtomicU64>,
+    pub(crate) ingress_refused: AtomicU64,
+    pub(crate) enclave_unreachable: AtomicU64,
+    pub(crate) egress_tunnels: AtomicU64,
+    pub(crate) egress_bytes: Arc<AtomicU64>,
+    pub(crate) egress_refused: AtomicU64,
+    pub(crate) egress_failed: AtomicU64,
+    pub(crate) host_refused: AtomicU64,
+    pub(crate) records_fetched: AtomicU64,
+    pub(crate) records_failed: AtomicU64,
+    pub(crate) events: AtomicU64,
+    pub(crate) events_dropped: AtomicU64,
+}
+
+impl Metrics {
+    /// One more.
+    pub(crate) fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Prometheus' text exposition format, version 0.0.4.
+    pub fn to_text(&self) -> String {
+        let counters: [(&str, &str, &AtomicU64); 13] = [
+            (
+                "ingress_connections_total",
+                "Connections relayed to the enclave.",
+                &self.ingress_connections,
+            ),
+            (
+                "ingress_bytes_total",
+                "Bytes relayed between clients and the enclave.",
+                &self.ingress_bytes,
+            ),
+            (
+                "ingress_refused_total",
+                "Connections closed because all slots were taken.",
+                &self.ingress_refused,
+            ),
+            (
+                "enclave_unreachable_total",
+                "Connections that the enclave did not accept.",
+                &self.enclave_unreachable,
+            ),
+            (
+                "egress_tunnels_total",
+                "Tunnels opened for the enclave.",
+                &self.egress_tunnels,
+            ),
+            (
+                "egress_bytes_total",
+                "Bytes relayed between the enclave and upstreams.",
+                &self.egress_bytes,
+            ),
+            (
+                "egress_refused_total",
+                "Destinations that the guard refused.",
+                &self.egress_refused,
+            ),
+            (
+                "egress_failed_total",
+                "Destinations that could not be reached.",
+                &self.egress_failed,
+            ),
+            (
+                "host_refused_total",
+                "Host service connections closed because all slots were taken.",
+                &self.host_refused,
+            ),
+            (
+                "record_fetches_total",
+                "Records fetched from the control plane.",
+                &self.records_fetched,
+            ),
+            (
+                "record_failures_total",
+                "Record fetches that failed.",
+                &self.records_failed,
+            ),
+            (
+                "events_total",
+                "Events taken from the enclave.",
+                &self.events,
+            ),
+            (
+                "events_dropped_total",
+                "Events lost: malformed, or more than could be written.",
+                &self.events_dropped,
+            ),
+        ];
+        let mut text = String::new();
+        for (name, help, counter) in counters {
+            let value = counter.load(Ordering::Relaxed);
+            // Writing to a string does not fail.
+            let _ = write!(
+                text,
+                "# HELP dauth_parent_{name} {help}\n# TYPE dauth_parent_{name} counter\n\
+                 dauth_parent_{name} {value}\n"
+            );
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_counter_has_help_type_and_value() {
+        let metrics = Metrics::default();
+        Metrics::add(&metrics.egress_refused);
+        let text = metrics.to_text();
+        assert_eq!(text.lines().count(), 13 * 3);
+        assert!(text.contains("\ndauth_parent_egress_refused_total 1\n"));
+        assert!(text.contains("# TYPE dauth_parent_events_total counter\n"));
+    }
+}

@@ -1,0 +1,111 @@
+//! AF_VSOCK under tokio.
+#![expect(
+    unsafe_code,
+    reason = "AsyncFd asks its caller to vouch for the descriptor"
+)]
+use std::{
+    io::{self, Read, Write},
+    net::Shutdown,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, unix::AsyncFd};
+use vsock::{VMADDR_CID_ANY, VsockListener, VsockStream};
+
+/// How much one poll reads at most.
+const READ_BYTES: usize = 16 * 1024;
+
+pub(super) struct Stream(AsyncFd<VsockStream>);
+
+/// `VsockStream::connect` blocks for as long as the kernel likes, so it has a thread of its own;
+/// the caller sets the deadline.
+pub(super) async fn connect(cid: u32, port: u32) -> io::Result<Stream> {
+    let stream = tokio::task::spawn_blocking(move || VsockStream::connect_with_cid_port(cid, port))
+        .await
+        .map_err(io::Error::other)??;
+    Stream::new(stream)
+}
+
+impl Stream {
+    fn new(stream: VsockStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        // SAFETY: a `VsockStream` owns one descriptor, open and unchanged until it is dropped, and
+        // no code here takes it out of the `AsyncFd`.
+        let stream = unsafe { AsyncFd::register(stream) }?;
+        Ok(Self(stream))
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            let mut guard = ready!(self.0.poll_read_ready(cx))?;
+            let wanted = buffer.remaining().min(READ_BYTES);
+            let unfilled = buffer.initialize_unfilled_to(wanted);
+            if let Ok(read) = guard.try_io(|fd| fd.get_ref().read(unfilled)) {
+                buffer.advance(read?);
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let mut guard = ready!(self.0.poll_write_ready(cx))?;
+            if let Ok(written) = guard.try_io(|fd| fd.get_ref().write(bytes)) {
+                return Poll::Ready(written);
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.0.get_ref().shutdown(Shutdown::Write))
+    }
+}
+
+pub(crate) struct Listener {
+    listener: AsyncFd<VsockListener>,
+    peer_cid: u32,
+}
+
+impl Listener {
+    pub(super) fn bind(port: u32, peer_cid: u32) -> io::Result<Self> {
+        let listener = VsockListener::bind_with_cid_port(VMADDR_CID_ANY, port)?;
+        listener.set_nonblocking(true)?;
+        // SAFETY: as for the stream: one descriptor, open and unchanged until the drop.
+        let listener = unsafe { AsyncFd::register(listener) }?;
+        Ok(Self { listener, peer_cid })
+    }
+
+    /// The next stream of the one peer that is served; others are closed.
+    pub(super) async fn accept(&self) -> io::Result<Stream> {
+        loop {
+            let (stream, peer) = self
+                .listener
+                .async_io(Interest::READABLE, VsockListener::accept)
+                .await?;
+            if peer.cid() == self.peer_cid {
+                return Stream::new(stream);
+            }
+            tracing::warn!(
+                cid = peer.cid(),
+                "refused a vsock peer that is not the enclave"
+            );
+        }
+    }
+}
