@@ -122,7 +122,9 @@ pub fn verify_access_token(
 fn check_form(claims: &AccessClaims) -> Result<(), TokenError> {
     let identifiers = [&claims.iss, &claims.sub, &claims.aud, &claims.client_id];
     let fits = |text: &String, max: usize| (1..=max).contains(&text.len());
-    if identifiers.iter().all(|text| fits(text, MAX_IDENTIFIER_BYTES))
+    if identifiers
+        .iter()
+        .all(|text| fits(text, MAX_IDENTIFIER_BYTES))
         && fits(&claims.jti, MAX_JTI_BYTES)
     {
         Ok(())

@@ -48,7 +48,9 @@ mod tests {
         for name in Algorithm::NAMES {
             assert!(Algorithm::from_name(name).is_some());
         }
-        for name in ["none", "None", "NONE", "", "HS256", "RS256", "ES384", "es256", "ES256 "] {
+        for name in [
+            "none", "None", "NONE", "", "HS256", "RS256", "ES384", "es256", "ES256 ",
+        ] {
             assert_eq!(Algorithm::from_name(name), None);
         }
     }

@@ -14,7 +14,9 @@ pub enum CredentialsError {
     Repeated(&'static str),
     /// The token is sent as a bearer token. It is bound to a key, and a holder that proves nothing
     /// may have stolen it (RFC 9449 section 7.2).
-    #[error("the token is bound to a key and cannot be used as a Bearer token; use the DPoP scheme")]
+    #[error(
+        "the token is bound to a key and cannot be used as a Bearer token; use the DPoP scheme"
+    )]
     Bearer,
     /// Another authentication scheme.
     #[error("the Authorization field has another scheme than DPoP")]

@@ -82,7 +82,9 @@ impl Jwk {
             [4, coordinates @ ..] => coordinates,
             _ => return Err(JwkError::Coordinate),
         };
-        let (x, y) = coordinates.split_at_checked(32).ok_or(JwkError::Coordinate)?;
+        let (x, y) = coordinates
+            .split_at_checked(32)
+            .ok_or(JwkError::Coordinate)?;
         let sized = |c: &[u8]| c.try_into().map_err(|_| JwkError::Coordinate);
         Self::from_p256(&sized(x)?, &sized(y)?)
     }
@@ -276,7 +278,10 @@ mod tests {
             (with("x", json!(X.replace('E', "E+"))), JwkError::Coordinate),
             (with("x", json!(X.replace('J', "+"))), JwkError::Coordinate),
             // The last character holds two unused bits; they must be zero.
-            (with("x", json!(X.replace("VEU", "VEV"))), JwkError::Coordinate),
+            (
+                with("x", json!(X.replace("VEU", "VEV"))),
+                JwkError::Coordinate,
+            ),
             (with("x", json!(Y)), JwkError::OffCurve),
             (with("use", json!("enc")), JwkError::Purpose),
             (with("key_ops", json!(["sign"])), JwkError::Purpose),

@@ -145,7 +145,10 @@ mod tests {
         let mut private = key("p");
         private["d"] = "AA".into();
         assert_eq!(set(json!([key("a"), private])), Err(JwksError::Private));
-        assert_eq!(set(json!([key("a"), key("a")])), Err(JwksError::RepeatedKid));
+        assert_eq!(
+            set(json!([key("a"), key("a")])),
+            Err(JwksError::RepeatedKid)
+        );
         assert_eq!(set(json!(vec![1; 65])), Err(JwksError::Malformed));
         assert_eq!(set(json!({})), Err(JwksError::Malformed));
         assert_eq!(Jwks::parse(b"{}"), Err(JwksError::Malformed));

@@ -10,8 +10,7 @@ const SIGNATURE_BYTES: usize = 64;
 /// Header parameters that no JWS here may have: each asks the verifier to follow the sender's
 /// choice of key (RFC 7515 sections 4.1.2 to 4.1.8) or to understand an extension (section 4.1.11,
 /// RFC 7797).
-const REFUSED_PARAMETERS: [&str; 7] =
-    ["jku", "x5u", "x5c", "x5t", "x5t#S256", "crit", "b64"];
+const REFUSED_PARAMETERS: [&str; 7] = ["jku", "x5u", "x5c", "x5t", "x5t#S256", "crit", "b64"];
 
 /// Why a text is no acceptable JWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

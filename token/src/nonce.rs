@@ -93,11 +93,21 @@ mod tests {
         let one = issuer(1, 1, BOOT_S);
         let now_s = BOOT_S + 10;
         let nonce = one.issue(now_s);
-        assert!(!issuer(2, 1, BOOT_S).is_current(&nonce, now_s), "another key");
+        assert!(
+            !issuer(2, 1, BOOT_S).is_current(&nonce, now_s),
+            "another key"
+        );
         assert!(!issuer(1, 2, BOOT_S).is_current(&nonce, now_s), "instance");
         assert!(!issuer(1, 1, now_s).is_current(&nonce, now_s), "restarted");
         assert!(!one.is_current(&nonce, BOOT_S - 1), "from the future");
-        for text in ["", "x", "AAAA", &nonce[1..], &format!("{nonce}A"), &format!("{nonce}=")] {
+        for text in [
+            "",
+            "x",
+            "AAAA",
+            &nonce[1..],
+            &format!("{nonce}A"),
+            &format!("{nonce}="),
+        ] {
             assert!(!one.is_current(text, now_s), "{text}");
         }
         for at in 0..nonce.len() {

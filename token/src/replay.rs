@@ -107,7 +107,10 @@ impl ReplayCache {
 
     /// How many entries are remembered, for metrics; some may have expired.
     pub fn len(&self) -> usize {
-        self.entries.iter().map(|shard| lock(shard).live.len()).sum()
+        self.entries
+            .iter()
+            .map(|shard| lock(shard).live.len())
+            .sum()
     }
 
     /// Whether nothing is remembered.
@@ -158,7 +161,10 @@ impl Quotas {
                 break;
             }
             for (quota_id, count) in expired.remove() {
-                let left = self.live.get(&quota_id).map_or(0, |live| live.saturating_sub(count));
+                let left = self
+                    .live
+                    .get(&quota_id)
+                    .map_or(0, |live| live.saturating_sub(count));
                 if left == 0 {
                     self.live.remove(&quota_id);
                 } else {
@@ -199,8 +205,14 @@ mod tests {
     fn a_key_passes_once_until_it_has_expired() {
         let cache = cache(1000, 10);
         assert_eq!(cache.insert(id(1), id(0), 60, 0), Ok(()));
-        assert_eq!(cache.insert(id(1), id(0), 60, 60), Err(ReplayError::Replayed));
-        assert_eq!(cache.insert(id(2), id(0), 60, 61), Err(ReplayError::Expired));
+        assert_eq!(
+            cache.insert(id(1), id(0), 60, 60),
+            Err(ReplayError::Replayed)
+        );
+        assert_eq!(
+            cache.insert(id(2), id(0), 60, 61),
+            Err(ReplayError::Expired)
+        );
         assert_eq!(cache.insert(id(1), id(0), 130, 61), Ok(()));
     }
 
@@ -238,8 +250,14 @@ mod tests {
         assert_eq!(cache.insert(id(0), id(0), 60, 0), Ok(()));
         let refused = (1..10_000).filter(|n| cache.insert(id(*n), id(*n), 60, 0).is_err());
         assert_eq!(refused.count(), 10_000 - SHARDS * 4);
-        assert_eq!(cache.insert(id(0), id(0), 60, 0), Err(ReplayError::Replayed));
-        assert_eq!(cache.insert(id(10_001), id(0), 60, 0), Err(ReplayError::Full));
+        assert_eq!(
+            cache.insert(id(0), id(0), 60, 0),
+            Err(ReplayError::Replayed)
+        );
+        assert_eq!(
+            cache.insert(id(10_001), id(0), 60, 0),
+            Err(ReplayError::Full)
+        );
         assert_eq!(cache.insert(id(10_001), id(0), 90, 61), Ok(()));
     }
 
@@ -250,7 +268,11 @@ mod tests {
         assert_eq!(flood.count(), 5);
         assert_eq!(cache.insert(id(200), id(1), 60, 0), Err(ReplayError::Quota));
         assert_eq!(cache.insert(id(200), id(2), 60, 0), Ok(()));
-        assert_eq!(cache.insert(id(201), id(1), 120, 61), Ok(()), "expired ones do not count");
+        assert_eq!(
+            cache.insert(id(201), id(1), 120, 61),
+            Ok(()),
+            "expired ones do not count"
+        );
     }
 
     #[test]
