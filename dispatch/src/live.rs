@@ -1,0 +1,118 @@
+//! The one attested session that a client keeps, with the nonce of the enclave at its end.
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use dauth_attested_tls::{ConnectError, Expectations, Session, connect};
+use http::HeaderMap;
+use tokio::net::TcpStream;
+
+use crate::nonce::nonce_of;
+
+/// Time to reach the ingress.
+const REACH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why there is no session with the enclave.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The parent's ingress cannot be reached.
+    #[error("the enclave's ingress {ingress} cannot be reached: {source}; is the parent running?")]
+    Ingress {
+        /// The address.
+        ingress: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Who answered is not the enclave expected.
+    #[error("the enclave at {ingress} is not trusted: {source}")]
+    NotTrusted {
+        /// The address.
+        ingress: String,
+        /// Which rule it failed.
+        #[source]
+        source: ConnectError,
+    },
+    /// The system's random source failed.
+    #[error("this system's random source failed")]
+    Random,
+    /// The system's clock is before 1970.
+    #[error("this system's clock is wrong: it is set before 1970")]
+    Clock,
+}
+
+/// A session, since when it is, and the latest nonce received on it.
+///
+/// Nonces belong to the enclave that issued them, hence to the session: another session may end at
+/// another enclave of a fleet.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) session: Session,
+    since: Instant,
+    nonce: Mutex<Option<String>>,
+}
+
+impl Live {
+    pub(crate) async fn open(
+        ingress: &str,
+        expectations: &Expectations,
+    ) -> Result<Self, SessionError> {
+        let stream = reach(ingress).await?;
+        let mut nonce = [0; 32];
+        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| SessionError::Random)?;
+        let session = connect(stream, expectations, now_ms()?, nonce)
+            .await
+            .map_err(|source| SessionError::NotTrusted {
+                ingress: ingress.to_owned(),
+                source,
+            })?;
+        let dpop_nonce = nonce_of(session.evidence_headers());
+        Ok(Self {
+            session,
+            since: Instant::now(),
+            nonce: Mutex::new(dpop_nonce),
+        })
+    }
+
+    pub(crate) fn is_usable(&self, max_age: Duration) -> bool {
+        !self.session.is_closed() && self.since.elapsed() < max_age
+    }
+
+    pub(crate) fn nonce(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    /// Keeps the nonce that every reply of the enclave carries.
+    pub(crate) fn learn(&self, headers: &HeaderMap) {
+        if let Some(nonce) = nonce_of(headers) {
+            *self.lock() = Some(nonce);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.nonce.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn reach(ingress: &str) -> Result<TcpStream, SessionError> {
+    let failed = |source| SessionError::Ingress {
+        ingress: ingress.to_owned(),
+        source,
+    };
+    let stream = tokio::time::timeout(REACH_TIMEOUT, TcpStream::connect(ingress))
+        .await
+        .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+        .map_err(failed)?;
+    // A small request must not wait for the acknowledgement of the one before it.
+    stream.set_nodelay(true).map_err(failed)?;
+    Ok(stream)
+}
+
+fn now_ms() -> Result<u64, SessionError> {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| u64::try_from(since.as_millis()).ok())
+        .ok_or(SessionError::Clock)
+}
