@@ -140,7 +140,7 @@ mod tests {
             ("example.com: 443", InvalidTarget::Port),
             ("example.com:65536", InvalidTarget::Port),
             ("example.com:https", InvalidTarget::Port),
-            ("[::1]", InvalidTarget::Port),
+            ("[::1]", InvalidTarget::Brackets),
             ("::1:443", InvalidTarget::Brackets),
             ("[::1:443", InvalidTarget::Brackets),
             ("::1]:443", InvalidTarget::Brackets),
