@@ -1,4 +1,8 @@
 //! The parent as a whole: `run` with a configuration, over real sockets.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy takes helpers outside #[test] for no tests"
+)]
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use dauth_parent::Configuration;
@@ -55,11 +59,10 @@ async fn start(folder: &Path, ingress_keys: &str) -> Parent {
     let task = tokio::spawn(dauth_parent::run(configuration, async {
         let _ = stopped.await;
     }));
-    while TcpStream::connect(monitor).await.is_err() || TcpStream::connect(ingress).await.is_err() {
+    // Bound last: the others are there too.
+    while TcpStream::connect(monitor).await.is_err() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // The slots of these probes are free again when the enclave's refusal is through.
-    tokio::time::sleep(Duration::from_millis(50)).await;
     Parent {
         ingress,
         monitor,
