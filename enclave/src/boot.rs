@@ -1,1 +1,159 @@
-//! (not written yet)
+//! From a measured image to an enclave that serves: each step fails closed.
+use std::{io, sync::Arc};
+
+use dauth_attestation::TrustAnchors;
+use dauth_protocol::{
+    DeploymentConfiguration, KeyConfiguration,
+    deployment::InvalidConfiguration,
+    host::KeysetOrder,
+    measurement::{CONFIGURATION_PCR, Pcr},
+};
+use rustls::RootCertStore;
+use sha2::{Digest, Sha384};
+use tokio::task::spawn_blocking;
+
+use crate::{
+    clock::{Clock, ClockError, now_s},
+    event::{Event, Events},
+    evidence::EvidenceService,
+    hardening::{MemoryLock, harden},
+    host::{HostError, HostServices},
+    keyset::{self, Keyset, KeysetContext, KeysetError},
+    platform::{Attester, AttesterError, Platform},
+    server::{Server, Service},
+    tls::{TlsIdentity, TlsKeyError},
+};
+
+/// One past the last register that is locked at boot.
+const PCR_END: u16 = 32;
+
+/// Whom the enclave believes. Always passed in: the library has no anchors of its own.
+#[derive(Clone)]
+pub struct Trust {
+    /// Who signs attestation documents.
+    pub attestation: TrustAnchors,
+    /// Who signs the certificate of KMS.
+    pub kms: Arc<RootCertStore>,
+    /// Who signs the certificates of upstreams.
+    pub upstream: Arc<RootCertStore>,
+}
+
+/// Why the enclave does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// Core dumps or attaching could not be forbidden.
+    #[error("the process could not be hardened: {0}")]
+    Hardening(#[source] io::Error),
+    /// The parent gave no configuration or order.
+    #[error("host services: {0}")]
+    Host(#[from] HostError),
+    /// The configuration does not parse. It has been measured all the same.
+    #[error("{0}")]
+    Configuration(#[from] InvalidConfiguration),
+    /// The module refused to measure.
+    #[error("measuring the configuration: {0}")]
+    Attester(#[from] AttesterError),
+    /// PCR16 was not zero, or is not what was measured: something ran before.
+    #[error("PCR16 does not hold the configuration's measurement")]
+    Measurement,
+    /// The time is not to be trusted.
+    #[error("{0}")]
+    Clock(#[from] ClockError),
+    /// There is no keyset that may be used.
+    #[error("{0}")]
+    Keyset(#[from] KeysetError),
+    /// No TLS key.
+    #[error("{0}")]
+    Tls(#[from] TlsKeyError),
+    /// The transport does not accept.
+    #[error("ingress: {0}")]
+    Ingress(#[source] io::Error),
+}
+
+/// Boots and serves until `shutdown` resolves.
+pub async fn run(
+    platform: Platform,
+    trust: Trust,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), BootError> {
+    let hardening = harden().map_err(BootError::Hardening)?;
+    let host = HostServices::new(Arc::clone(&platform.transport));
+    let (configuration, configuration_bytes) = measured_configuration(&platform, &host).await?;
+    let events = Events::start(host.clone());
+    let clock = Clock::start(
+        Arc::clone(&platform.attester),
+        trust.attestation.clone(),
+        events.clone(),
+    )
+    .await?;
+    let keyset = obtain_keyset(&platform, &host, &trust, &configuration, &configuration_bytes).await?;
+    let tls = TlsIdentity::generate()?;
+    let key_configuration = key_configuration(&keyset, &tls, &configuration);
+    events.note(Event::Ready {
+        keyset: hex::encode(keyset.id()),
+        generation: keyset.generation(),
+        memory_locked: hardening.memory_lock == MemoryLock::Locked,
+    });
+    let evidence = EvidenceService::new(Arc::clone(&platform.attester), &key_configuration);
+    let service = Service::new(configuration, keyset, host, &trust, evidence, clock, events);
+    Server::new(tls.server_config(), service)
+        .serve(platform.transport, shutdown)
+        .await
+        .map_err(BootError::Ingress)
+}
+
+/// Fetches the deployment configuration, measures it, locks the registers, and only then reads it.
+async fn measured_configuration(
+    platform: &Platform,
+    host: &HostServices,
+) -> Result<(DeploymentConfiguration, Vec<u8>), BootError> {
+    let bytes = host.configuration().await?;
+    let attester = Arc::clone(&platform.attester);
+    let digest = Sha384::digest(&bytes);
+    let measured = spawn_blocking(move || measure(&*attester, &digest))
+        .await
+        .map_err(|_| AttesterError::Unavailable)??;
+    if measured != Pcr::of_configuration(&bytes) {
+        return Err(BootError::Measurement);
+    }
+    Ok((DeploymentConfiguration::from_json(&bytes)?, bytes))
+}
+
+fn measure(attester: &dyn Attester, digest: &[u8]) -> Result<Pcr, AttesterError> {
+    attester.extend_pcr(CONFIGURATION_PCR, digest)?;
+    attester.lock_pcrs(PCR_END)?;
+    let state = attester.describe_pcr(CONFIGURATION_PCR)?;
+    if state.locked { Ok(state.value) } else { Err(AttesterError::Protocol) }
+}
+
+async fn obtain_keyset(
+    platform: &Platform,
+    host: &HostServices,
+    trust: &Trust,
+    configuration: &DeploymentConfiguration,
+    configuration_bytes: &[u8],
+) -> Result<Keyset, BootError> {
+    let context = KeysetContext::new(platform, host, trust, configuration, configuration_bytes)?;
+    if host.order().await?.keyset == KeysetOrder::Create && host.keyset().await?.is_none() {
+        keyset::create(&context, now_s()).await?;
+    }
+    Ok(keyset::load(&context).await?)
+}
+
+fn key_configuration(
+    keyset: &Keyset,
+    tls: &TlsIdentity,
+    configuration: &DeploymentConfiguration,
+) -> KeyConfiguration {
+    KeyConfiguration {
+        version: 1,
+        purpose: KeyConfiguration::PURPOSE.to_owned(),
+        tls_key: tls.spki().to_vec(),
+        recipients: keyset.recipients().iter().map(|key| key.public()).collect(),
+        receipt_key: keyset.receipt_key().spki().to_vec(),
+        keyset_id: keyset.id().to_vec(),
+        generation: keyset.generation(),
+        audience: configuration.audience.clone(),
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}

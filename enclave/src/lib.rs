@@ -15,6 +15,7 @@ pub mod host;
 pub mod keyset;
 pub mod kms;
 pub mod server;
+pub mod service;
 pub mod tls;
 
 pub mod admit;

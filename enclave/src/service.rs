@@ -1,0 +1,1 @@
+//! What each address of the enclave answers (`CONTRACT`: evidence, admission, sealed calls).
