@@ -32,7 +32,7 @@ pub fn now_s() -> u64 {
 }
 
 /// Why the time is not to be trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ClockError {
     /// The module gave no document, or one that does not verify now.
     #[error("the Nitro Secure Module's time document does not verify: {0}")]

@@ -7,15 +7,15 @@ pub mod allocator;
 pub mod hardening;
 pub mod platform;
 
-pub mod boot;
+// pub mod boot;
 pub mod clock;
 pub mod event;
 pub mod evidence;
 pub mod host;
 pub mod keyset;
 pub mod kms;
-pub mod server;
-pub mod service;
+// pub mod server;
+// pub mod service;
 pub mod tls;
 
 pub mod admit;
@@ -30,3 +30,4 @@ pub mod splice;
 pub mod upstream;
 
 pub mod refusal;
+pub mod wipe;

@@ -1,8 +1,9 @@
 //! AF_VSOCK on tokio: one listener for ingress, one port of the parent for host services.
+#![allow(unsafe_code)]
+
 use std::{
     io::{self, Read, Write},
     net::Shutdown,
-    os::fd::AsRawFd,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -32,7 +33,10 @@ impl Vsock {
     pub fn listen(parent_cid: u32) -> io::Result<Self> {
         let listener = VsockListener::bind_with_cid_port(VMADDR_CID_ANY, host::INGRESS_PORT)?;
         listener.set_nonblocking(true)?;
-        Ok(Self { listener: AsyncFd::register(listener)?, parent_cid })
+        // SAFETY: the listener owns its descriptor, and nothing here closes or replaces it before
+        // the AsyncFd is dropped.
+        let listener = unsafe { AsyncFd::register(listener) }?;
+        Ok(Self { listener, parent_cid })
     }
 }
 
@@ -69,8 +73,9 @@ struct Stream(AsyncFd<VsockStream>);
 impl Stream {
     fn new(stream: VsockStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        debug_assert!(stream.as_raw_fd() >= 0);
-        Ok(Self(AsyncFd::register(stream)?))
+        // SAFETY: the stream owns its descriptor, and nothing here closes or replaces it before the
+        // AsyncFd is dropped.
+        Ok(Self(unsafe { AsyncFd::register(stream) }?))
     }
 }
 
