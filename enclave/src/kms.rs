@@ -42,7 +42,7 @@ pub struct KmsSettings<'a> {
     /// Carries the bytes, and supplies the role's credentials.
     pub host: HostServices,
     /// Roots that the endpoint's certificate may lead to.
-    pub roots: rustls::RootCertStore,
+    pub roots: Arc<rustls::RootCertStore>,
     /// The deployment, parsed.
     pub configuration: &'a DeploymentConfiguration,
     /// The same, as measured.
@@ -68,8 +68,8 @@ pub struct GeneratedDataKey {
 }
 
 impl KmsClient {
-    /// Makes the recipient's RSA key, and contacts nobody yet.
-    pub async fn new(settings: KmsSettings<'_>) -> Result<Self, KmsError> {
+    /// A client that has contacted nobody yet.
+    pub fn new(settings: KmsSettings<'_>) -> Result<Self, KmsError> {
         let KmsSettings {
             attester,
             host,
@@ -79,7 +79,7 @@ impl KmsClient {
         } = settings;
         let endpoint = Endpoint::of(&configuration.kms)?;
         Ok(Self {
-            recipient: Recipient::generate(attester, configuration_bytes).await?,
+            recipient: Recipient::new(attester, configuration_bytes),
             connection: Connection::new(endpoint, host.clone(), roots)?,
             host,
             kms: configuration.kms.clone(),
@@ -98,7 +98,7 @@ impl KmsClient {
     pub async fn generate_data_key(&self) -> Result<GeneratedDataKey, KmsError> {
         let released = self.ask(Operation::GenerateDataKey).await?;
         Ok(GeneratedDataKey {
-            key: self.recipient.open(&released.envelope)?,
+            key: self.recipient.open(&released.envelope).await?,
             wrapped: released.wrapped,
         })
     }
@@ -106,7 +106,7 @@ impl KmsClient {
     /// The data key in `wrapped`.
     pub async fn decrypt(&self, wrapped: &[u8]) -> Result<DataKey, KmsError> {
         let released = self.ask(Operation::Decrypt(wrapped)).await?;
-        self.recipient.open(&released.envelope)
+        self.recipient.open(&released.envelope).await
     }
 
     async fn ask(&self, operation: Operation<'_>) -> Result<Released, KmsError> {

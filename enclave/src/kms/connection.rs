@@ -71,7 +71,7 @@ impl Connection {
     pub fn new(
         endpoint: Endpoint,
         host: HostServices,
-        roots: RootCertStore,
+        roots: Arc<RootCertStore>,
     ) -> Result<Self, KmsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)

@@ -1,0 +1,58 @@
+//! The key that signs receipts: ECDSA with P-256 and SHA-256.
+use aws_lc_rs::{
+    agreement::{ECDH_P256, PrivateKey},
+    encoding::AsDer,
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
+};
+
+use super::KeysetError;
+
+/// A private receipt key. aws-lc wipes it when it is dropped.
+pub struct ReceiptKey {
+    key: EcdsaKeyPair,
+    spki: Vec<u8>,
+}
+
+/// The key did not sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the receipt key did not sign")]
+pub struct ReceiptKeyError;
+
+impl ReceiptKey {
+    /// From the scalar, big-endian.
+    pub(super) fn from_scalar(scalar: &[u8; 32]) -> Result<Self, KeysetError> {
+        let bad = |_| KeysetError::OtherKeys;
+        let point = PrivateKey::from_private_key(&ECDH_P256, scalar)
+            .map_err(bad)?
+            .compute_public_key()
+            .map_err(|_| KeysetError::OtherKeys)?;
+        let key = EcdsaKeyPair::from_private_key_and_public_key(
+            &ECDSA_P256_SHA256_FIXED_SIGNING,
+            scalar,
+            point.as_ref(),
+        )
+        .map_err(bad)?;
+        let spki = key
+            .public_key()
+            .as_der()
+            .map_err(|_| KeysetError::OtherKeys)?
+            .as_ref()
+            .to_vec();
+        Ok(Self { key, spki })
+    }
+
+    /// SubjectPublicKeyInfo, DER.
+    pub fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+
+    /// Signs a message: r and s, 32 bytes each (RFC 9053 section 2.1).
+    pub fn sign(&self, message: &[u8]) -> Result<[u8; 64], ReceiptKeyError> {
+        let signature = self
+            .key
+            .sign(&SystemRandom::new(), message)
+            .map_err(|_| ReceiptKeyError)?;
+        signature.as_ref().try_into().map_err(|_| ReceiptKeyError)
+    }
+}
