@@ -117,7 +117,7 @@ impl Jwks {
 mod tests {
     use super::*;
 
-    fn set(keys: Value) -> Result<Jwks, JwksError> {
+    fn set(keys: &Value) -> Result<Jwks, JwksError> {
         Jwks::parse(json!({ "keys": keys }).to_string().as_bytes())
     }
 
@@ -133,7 +133,7 @@ mod tests {
         let mut unnamed = key("c");
         unnamed["kid"] = Value::Null;
         let rsa = json!({ "kty": "RSA", "kid": "r", "n": "AQAB", "e": "AQAB", "use": "enc" });
-        let keys = set(json!([rsa, key("a"), unnamed, 1, key("b")])).unwrap();
+        let keys = set(&json!([rsa, key("a"), unnamed, 1, key("b")])).unwrap();
         let kids: Vec<_> = keys.iter().map(|named| named.kid.as_str()).collect();
         assert_eq!(kids, ["a", "b"]);
         assert!(keys.key("a").is_some() && keys.key("r").is_none());
@@ -144,13 +144,13 @@ mod tests {
     fn refuses_leaks_repetition_and_floods() {
         let mut private = key("p");
         private["d"] = "AA".into();
-        assert_eq!(set(json!([key("a"), private])), Err(JwksError::Private));
+        assert_eq!(set(&json!([key("a"), private])), Err(JwksError::Private));
         assert_eq!(
-            set(json!([key("a"), key("a")])),
+            set(&json!([key("a"), key("a")])),
             Err(JwksError::RepeatedKid)
         );
-        assert_eq!(set(json!(vec![1; 65])), Err(JwksError::Malformed));
-        assert_eq!(set(json!({})), Err(JwksError::Malformed));
+        assert_eq!(set(&json!(vec![1; 65])), Err(JwksError::Malformed));
+        assert_eq!(set(&json!({})), Err(JwksError::Malformed));
         assert_eq!(Jwks::parse(b"{}"), Err(JwksError::Malformed));
         let long = vec![b' '; MAX_JWKS_BYTES + 1];
         assert_eq!(Jwks::parse(&long), Err(JwksError::TooLong));

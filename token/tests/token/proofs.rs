@@ -242,7 +242,7 @@ fn refuses_forms_and_signatures() {
         (format!("{input}.{der}"), JwsError::Signature),
         (format!("{input}.{zero}"), JwsError::Signature),
         (format!("{input}."), JwsError::Signature),
-        (input.clone(), JwsError::Malformed),
+        (input, JwsError::Malformed),
         (sign_text(&header, &twice, &fixture.key), JwsError::Json),
         (
             "a".repeat(MAX_PROOF_BYTES + 1),
