@@ -1,0 +1,3 @@
+//! The verifier against real documents, forged ones, and noise.
+mod arbitrary;
+mod real;
