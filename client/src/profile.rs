@@ -1,0 +1,307 @@
+//! The profile: one TOML file that names issuer, enclave, trust and the owner's key.
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use dauth_attestation::{AnchorError, Policy, TrustAnchors};
+use dauth_attested_tls::Expectations;
+use dauth_dispatch::{
+    DpopKey, DpopKeyError,
+    web::{InsecureUrl, SecureUrl},
+};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{
+    Trust,
+    trust::{AWS, Root, parse_pcrs},
+};
+
+/// A file longer than this is no profile, key or root.
+const MAX_FILE_BYTES: u64 = 256 * 1024;
+
+/// Whom to ask, and whom to trust. It holds the client's secret and is written for its owner alone.
+#[derive(Clone)]
+pub struct Profile {
+    /// The authorization server, byte for byte.
+    pub issuer: String,
+    /// The client's id there.
+    pub client_id: String,
+    /// The client's secret there.
+    pub client_secret: Zeroizing<String>,
+    /// The parent's ingress: `host:port`.
+    pub ingress: String,
+    /// The enclave's resource identifier, byte for byte.
+    pub resource: String,
+    /// Root and PCR values.
+    pub trust: Trust,
+    /// The file of the owner's DPoP key (PEM).
+    pub owner_key: PathBuf,
+}
+
+/// Why there is no profile.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// The file, or one that it names, cannot be read or written.
+    #[error("{path}: {source}", path = .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Too long for what it should be.
+    #[error("{}: the file is longer than a profile, key or root can be", .0.display())]
+    TooLong(PathBuf),
+    /// Not TOML, or a field is unknown, missing or of another kind.
+    #[error("{path}: line {line}: {message}", path = .path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        line: usize,
+        /// What was wrong, without the line's text, which may be a secret.
+        message: String,
+    },
+    /// The profile cannot be written as TOML.
+    #[error("the profile cannot be written: {0}")]
+    Write(#[source] toml::ser::Error),
+    /// The issuer is no URL that credentials may be sent to.
+    #[error("the profile's issuer cannot be used: {0}")]
+    Issuer(#[from] InsecureUrl),
+    /// A root that is not AWS's, for an issuer on another machine.
+    #[error(
+        "a root other than AWS's is trusted only with an issuer on this machine, and {0:?} is on \
+         another; set trust.root to \"aws\""
+    )]
+    ForeignRoot(String),
+    /// No reference value for a register that must be pinned.
+    #[error("the profile has no value for PCR{0}; take it from the signed release manifest")]
+    MissingPcr(u16),
+    /// A register or value that is none.
+    #[error("trust.pcrs: {0:?} is not a register from 0 to 31 with 96 hexadecimal digits")]
+    Pcr(String),
+    /// The root file holds no root.
+    #[error("{path}: {source}", path = .path.display())]
+    Root {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: AnchorError,
+    },
+    /// The owner's key file holds no key.
+    #[error("{path}: {source}", path = .path.display())]
+    OwnerKey {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: DpopKeyError,
+    },
+}
+
+/// The file's own form.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    issuer: String,
+    client_id: String,
+    client_secret: WrittenSecret,
+    ingress: String,
+    resource: String,
+    owner_key: PathBuf,
+    trust: WrittenTrust,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenTrust {
+    root: String,
+    pcrs: BTreeMap<String, String>,
+}
+
+/// Wiped when dropped; when it is of another type, the error does not repeat it.
+#[derive(Serialize, Deserialize)]
+#[serde(try_from = "toml::Value", into = "toml::Value")]
+struct WrittenSecret(Zeroizing<String>);
+
+impl TryFrom<toml::Value> for WrittenSecret {
+    type Error = &'static str;
+
+    fn try_from(value: toml::Value) -> Result<Self, &'static str> {
+        match value {
+            toml::Value::String(text) => Ok(Self(Zeroizing::new(text))),
+            _ => Err("client_secret must be a string"),
+        }
+    }
+}
+
+impl Clone for WrittenSecret {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl From<WrittenSecret> for toml::Value {
+    fn from(secret: WrittenSecret) -> Self {
+        toml::Value::String(secret.0.as_str().to_owned())
+    }
+}
+
+impl Profile {
+    /// Reads and checks a profile. Relative paths in it are relative to its folder.
+    pub fn load(path: &Path) -> Result<Self, ProfileError> {
+        let text = Zeroizing::new(read(path)?);
+        let written: Written =
+            toml::from_str(&text).map_err(|error| malformed(path, &text, &error))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let profile = Self {
+            issuer: written.issuer,
+            client_id: written.client_id,
+            client_secret: written.client_secret.0,
+            ingress: written.ingress,
+            resource: written.resource,
+            trust: Trust {
+                root: match written.trust.root.as_str() {
+                    AWS => Root::Aws,
+                    file => Root::Pem(folder.join(file)),
+                },
+                pcrs: parse_pcrs(&written.trust.pcrs)?,
+            },
+            owner_key: folder.join(written.owner_key),
+        };
+        profile.check()?;
+        Ok(profile)
+    }
+
+    /// Writes the profile atomically, readable by its owner alone.
+    pub fn save(&self, path: &Path) -> Result<(), ProfileError> {
+        self.check()?;
+        let written = Written {
+            issuer: self.issuer.clone(),
+            client_id: self.client_id.clone(),
+            client_secret: WrittenSecret(self.client_secret.clone()),
+            ingress: self.ingress.clone(),
+            resource: self.resource.clone(),
+            owner_key: self.owner_key.clone(),
+            trust: WrittenTrust {
+                root: match &self.trust.root {
+                    Root::Aws => AWS.to_owned(),
+                    Root::Pem(path) => path.to_string_lossy().into_owned(),
+                },
+                pcrs: (self.trust.pcrs.iter())
+                    .map(|(index, pcr)| (index.to_string(), pcr.to_string()))
+                    .collect(),
+            },
+        };
+        let text = Zeroizing::new(toml::to_string(&written).map_err(ProfileError::Write)?);
+        write_private(path, text.as_bytes()).map_err(|source| file(path, source))
+    }
+
+    fn check(&self) -> Result<(), ProfileError> {
+        let issuer = SecureUrl::parse(&self.issuer)?;
+        if self.trust.root != Root::Aws && !issuer.is_loopback() {
+            return Err(ProfileError::ForeignRoot(self.issuer.clone()));
+        }
+        self.trust.check()
+    }
+
+    /// What evidence must show.
+    pub fn expectations(&self) -> Result<Expectations, ProfileError> {
+        self.check()?;
+        let anchors = match &self.trust.root {
+            Root::Aws => TrustAnchors::aws_nitro(),
+            Root::Pem(path) => {
+                let root = |source| ProfileError::Root {
+                    path: path.clone(),
+                    source,
+                };
+                TrustAnchors::from_pem(&read(path)?).map_err(root)?
+            }
+        };
+        Ok(Expectations {
+            anchors,
+            images: self.trust.images(),
+            audience: self.resource.clone(),
+            max_age: Policy::DEFAULT_MAX_AGE,
+        })
+    }
+
+    /// The owner's key.
+    pub fn load_owner_key(&self) -> Result<DpopKey, ProfileError> {
+        let pem = Zeroizing::new(read(&self.owner_key)?);
+        DpopKey::from_pem(&pem).map_err(|source| ProfileError::OwnerKey {
+            path: self.owner_key.clone(),
+            source,
+        })
+    }
+}
+
+impl core::fmt::Debug for Profile {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Profile")
+            .field("issuer", &self.issuer)
+            .field("client_id", &self.client_id)
+            .field("ingress", &self.ingress)
+            .field("resource", &self.resource)
+            .field("trust", &self.trust)
+            .finish_non_exhaustive()
+    }
+}
+
+fn read(path: &Path) -> Result<String, ProfileError> {
+    let length = fs::metadata(path)
+        .map_err(|source| file(path, source))?
+        .len();
+    if length > MAX_FILE_BYTES {
+        return Err(ProfileError::TooLong(path.to_owned()));
+    }
+    fs::read_to_string(path).map_err(|source| file(path, source))
+}
+
+fn file(path: &Path, source: io::Error) -> ProfileError {
+    let path = path.to_owned();
+    ProfileError::File { path, source }
+}
+
+/// The place and the kind of an error. `toml`'s own display shows the line, secret and all.
+fn malformed(path: &Path, text: &str, error: &toml::de::Error) -> ProfileError {
+    let start = error.span().map_or(0, |span| span.start);
+    let before = text.get(..start).unwrap_or_default();
+    ProfileError::Malformed {
+        path: path.to_owned(),
+        line: before.matches('\n').count() + 1,
+        message: error.message().to_owned(),
+    }
+}
+
+/// Writes beside the file, then renames: a reader sees the old or the new, whole.
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let beside = path.with_file_name(name);
+    let written = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        // What is left of it must not stay, nor stand in the way of the next attempt.
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests;
