@@ -1,18 +1,17 @@
 //! From a measured image to an enclave that serves: each step fails closed.
 use std::{io, sync::Arc};
 
-use dauth_attestation::TrustAnchors;
 use dauth_protocol::{
     DeploymentConfiguration, KeyConfiguration,
     deployment::InvalidConfiguration,
     host::KeysetOrder,
     measurement::{CONFIGURATION_PCR, Pcr},
 };
-use rustls::RootCertStore;
 use sha2::{Digest, Sha384};
 use tokio::task::spawn_blocking;
 
 use crate::{
+    authorize::RandomnessError,
     clock::{Clock, ClockError, now_s},
     event::{Event, Events},
     evidence::EvidenceService,
@@ -20,23 +19,15 @@ use crate::{
     host::{HostError, HostServices},
     keyset::{self, Keyset, KeysetContext, KeysetError},
     platform::{Attester, AttesterError, Platform},
-    server::{Server, Service},
+    server::Server,
+    service::Service,
     tls::{TlsIdentity, TlsKeyError},
+    trust::Trust,
+    upstream::UpstreamError,
 };
 
 /// One past the last register that is locked at boot.
 const PCR_END: u16 = 32;
-
-/// Whom the enclave believes. Always passed in: the library has no anchors of its own.
-#[derive(Clone)]
-pub struct Trust {
-    /// Who signs attestation documents.
-    pub attestation: TrustAnchors,
-    /// Who signs the certificate of KMS.
-    pub kms: Arc<RootCertStore>,
-    /// Who signs the certificates of upstreams.
-    pub upstream: Arc<RootCertStore>,
-}
 
 /// Why the enclave does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +56,12 @@ pub enum BootError {
     /// No TLS key.
     #[error("{0}")]
     Tls(#[from] TlsKeyError),
+    /// The source of randomness failed.
+    #[error("{0}")]
+    Randomness(#[from] RandomnessError),
+    /// No TLS configuration for upstreams.
+    #[error("{0}")]
+    Upstream(#[from] UpstreamError),
     /// The transport does not accept.
     #[error("ingress: {0}")]
     Ingress(#[source] io::Error),
@@ -95,7 +92,7 @@ pub async fn run(
         memory_locked: hardening.memory_lock == MemoryLock::Locked,
     });
     let evidence = EvidenceService::new(Arc::clone(&platform.attester), &key_configuration);
-    let service = Service::new(configuration, keyset, host, &trust, evidence, clock, events);
+    let service = Service::new(&configuration, keyset, host, &trust, evidence, clock, events)?;
     Server::new(tls.server_config(), service)
         .serve(platform.transport, shutdown)
         .await

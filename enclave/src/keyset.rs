@@ -20,7 +20,7 @@ use sha2::{Digest, Sha384};
 use tokio::task::spawn_blocking;
 
 use crate::{
-    boot::Trust,
+    trust::Trust,
     clock,
     host::{HostServices, PutKeyset},
     kms::{GeneratedDataKey, KmsClient, KmsSettings},

@@ -6,6 +6,7 @@
 pub mod allocator;
 pub mod hardening;
 pub mod platform;
+pub mod trust;
 
 // pub mod boot;
 pub mod clock;
@@ -16,6 +17,7 @@ pub mod keyset;
 pub mod kms;
 // pub mod server;
 // pub mod service;
+// pub mod reply;
 pub mod tls;
 
 pub mod admit;
@@ -28,6 +30,6 @@ pub mod inject;
 pub mod scrub;
 pub mod splice;
 pub mod upstream;
+pub mod wipe;
 
 pub mod refusal;
-pub mod wipe;
