@@ -1,0 +1,274 @@
+//! The language-neutral gateway: `POST /dispatch`.
+//!
+//! A deployment (an MCP server in any language) authenticates by an HMAC over time, its id and the
+//! body, and passes its caller's token. The gateway verifies that token for the deployment's own
+//! resource, exchanges it and dispatches through the enclave. It holds the deployment's client
+//! credentials and DPoP key, and no person's credential.
+//!
+//! | status | body | when |
+//! |---|---|---|
+//! | 200 | `{"success":true,"response":{status,headers,body}}` | the upstream answered, whatever its status |
+//! | 200 | `{"success":false,"error":{code,message,retryable}}` | DAuth refused the call |
+//! | 400, 401, 409, 413, 503 | the same | the request itself was refused |
+use std::{collections::HashMap, future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use dauth_protocol::Code;
+use dauth_token::{ReplayCache, ReplayLimits};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+
+mod metrics;
+mod signature;
+mod wire;
+
+use metrics::Metrics;
+use signature::Secret;
+use wire::{Dispatch, Outcome};
+
+use crate::{
+    Caller, Dispatcher, IssuerError, IssuerKeys, ResourceUri,
+    clock::now_s,
+    configuration::{Client, ConfigurationError, Enclave},
+};
+
+/// The gateway's configuration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configuration {
+    /// Where deployments connect.
+    pub listen: SocketAddr,
+    /// The authorization server, byte for byte.
+    pub issuer: String,
+    /// The enclave.
+    pub enclave: Enclave,
+    /// The deployments that may dispatch.
+    pub deployments: Vec<DeploymentConfiguration>,
+    /// The largest request body, in bytes.
+    #[serde(default = "default_max_body_bytes")]
+    pub max_body_bytes: usize,
+}
+
+/// `[[deployments]]`: an MCP server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeploymentConfiguration {
+    /// What it calls itself in `X-Dedalus-Deployment`.
+    pub id: String,
+    /// The HMAC key (base64, at least 16 bytes).
+    pub auth_secret_file: PathBuf,
+    /// Its resource: callers' tokens must be for it.
+    pub resource: ResourceUri,
+    /// Its client at the authorization server, whose registered resource is the same.
+    pub client: Client,
+}
+
+/// Why the gateway did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration is not usable.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
+    /// The issuer is not usable.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Serving failed.
+    #[error("the gateway stopped serving: {0}")]
+    Serve(std::io::Error),
+}
+
+struct Gateway {
+    issuer: IssuerKeys,
+    deployments: HashMap<String, Deployment>,
+    replays: ReplayCache,
+    metrics: Metrics,
+}
+
+struct Deployment {
+    secret: Secret,
+    resource: ResourceUri,
+    dispatcher: Dispatcher,
+}
+
+const REPLAY_LIMITS: ReplayLimits = ReplayLimits {
+    entries: 400_000,
+    entries_per_quota: 100_000,
+};
+
+/// Serves until `shutdown` ends; then lets calls under way end.
+pub async fn run(
+    configuration: Configuration,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), RunError> {
+    let address = configuration.listen;
+    let router = router(configuration)?;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| RunError::Listen { address, source })?;
+    tracing::info!(listen = %address, "the gateway serves");
+    axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown)
+        .await
+        .map_err(RunError::Serve)
+}
+
+fn router(configuration: Configuration) -> Result<Router, RunError> {
+    let mut deployments = HashMap::new();
+    for deployment in configuration.deployments {
+        let dispatcher = deployment
+            .client
+            .dispatcher(&configuration.issuer, &configuration.enclave)?;
+        let served = Deployment {
+            secret: Secret::load(&deployment.auth_secret_file)?,
+            resource: deployment.resource,
+            dispatcher,
+        };
+        deployments.insert(deployment.id, served);
+    }
+    let gateway = Gateway {
+        issuer: IssuerKeys::new(&configuration.issuer)?,
+        deployments,
+        replays: ReplayCache::new(REPLAY_LIMITS),
+        metrics: Metrics::default(),
+    };
+    Ok(Router::new()
+        .route("/dispatch", post(dispatch))
+        .layer(DefaultBodyLimit::max(configuration.max_body_bytes))
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(|| async { "ready\n" }))
+        .route("/metrics", get(metrics_text))
+        .with_state(Arc::new(gateway)))
+}
+
+async fn metrics_text(State(gateway): State<Arc<Gateway>>) -> Response {
+    let media_type = [(
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )];
+    (media_type, gateway.metrics.to_text()).into_response()
+}
+
+/// What is wrong with a request itself.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("the deployment does not authenticate: {0}")]
+    Signature(#[from] signature::SignatureError),
+    #[error("the caller's token is missing: send \"Authorization: Bearer <token>\"")]
+    NoToken,
+    #[error("the caller's token is refused: {0}")]
+    Token(#[source] IssuerError),
+    #[error("the request is malformed: {0}")]
+    Malformed(#[from] wire::Malformed),
+}
+
+async fn dispatch(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let outcome = gateway.handle(&headers, &body).await;
+    gateway.metrics.count(&outcome);
+    match outcome {
+        Ok(Ok(response)) => axum::Json(response).into_response(),
+        Ok(Err(error)) => {
+            tracing::info!("dispatch: {error}");
+            axum::Json(Outcome::refused(error.code(), &error.to_string())).into_response()
+        }
+        Err(refusal) => {
+            tracing::info!("refused: {refusal}");
+            refusal.into_response()
+        }
+    }
+}
+
+type Dispatched = Result<Outcome, wire::CallFailed>;
+
+impl Gateway {
+    /// The outer error is of the request, the inner one of the call.
+    async fn handle(&self, headers: &HeaderMap, body: &[u8]) -> Result<Dispatched, Refusal> {
+        let now_s = now_s();
+        let deployment = self.authenticate(headers, body, now_s)?;
+        let token = bearer(headers).ok_or(Refusal::NoToken)?;
+        let verified = self
+            .issuer
+            .verify(token, deployment.resource.as_str(), now_s)
+            .await
+            .map_err(Refusal::Token)?;
+        let caller = Caller::vouched(&verified, token);
+        let dispatch = Dispatch::parse(body)?;
+        let timeout = dispatch.timeout;
+        let calling = async {
+            let response = deployment.dispatcher.call(&caller, dispatch.call).await?;
+            Outcome::of(response).await
+        };
+        Ok(tokio::time::timeout(timeout, calling)
+            .await
+            .unwrap_or(Err(wire::CallFailed::TimedOut)))
+    }
+
+    fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        now_s: u64,
+    ) -> Result<&Deployment, Refusal> {
+        let signed = signature::Signed::read(headers)?;
+        // An unknown deployment costs the same HMAC as a known one, under a key of nobody's.
+        let known = self.deployments.get(signed.deployment());
+        signed.verify(known.map(|d| &d.secret), body, now_s, &self.replays)?;
+        known.ok_or(Refusal::Signature(signature::SignatureError::Wrong))
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut fields = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(field), None) = (fields.next(), fields.next()) else {
+        return None;
+    };
+    let (scheme, token) = field.to_str().ok()?.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, code) = match &self {
+            Refusal::Signature(error) if error.is_replay() => {
+                (StatusCode::CONFLICT, Code::InvalidRequest)
+            }
+            Refusal::Signature(_) | Refusal::NoToken => {
+                (StatusCode::UNAUTHORIZED, Code::InvalidToken)
+            }
+            Refusal::Token(IssuerError::Token(_)) => (StatusCode::UNAUTHORIZED, Code::InvalidToken),
+            Refusal::Token(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::EnclaveUnavailable),
+            Refusal::Malformed(_) => (StatusCode::BAD_REQUEST, Code::InvalidRequest),
+        };
+        (
+            status,
+            axum::Json(Outcome::refused(code, &self.to_string())),
+        )
+            .into_response()
+    }
+}
+
+fn default_max_body_bytes() -> usize {
+    // A body of the usual size limit, in JSON.
+    12 * 1024 * 1024
+}
+
+#[cfg(test)]
+mod tests;
