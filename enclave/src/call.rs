@@ -1,1 +1,98 @@
-//! (not written yet)
+//! Makes a call: the upstream request from what the policy lets pass, the reply from what may be
+//! shown to a caller.
+mod reply;
+mod request;
+#[cfg(test)]
+mod tests;
+
+use std::{error::Error, time::Duration};
+
+use bytes::Bytes;
+use dauth_protocol::Code;
+use dauth_sealing::Secret;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use crate::{
+    authorize::{Authorized, Call},
+    inject::{self, Prepared},
+    refusal::Refusal,
+    scrub::ScrubbedBody,
+    upstream::{Lease, Origin, Outgoing, OutgoingError, PoolKey, Sent, TIMED_OUT, Upstream},
+};
+
+impl Upstream {
+    /// Makes `call` with `secret` and returns the upstream's reply, scrubbed.
+    ///
+    /// The secret is wiped when the head of the reply is there; what redacts the body, when the
+    /// body has ended or is dropped. Dropping the future closes the connection.
+    pub async fn call<B>(
+        &self,
+        call: Authorized<Call>,
+        secret: Secret,
+        body: B,
+    ) -> Result<Response<ScrubbedBody>, Refusal>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let call = call.into_inner();
+        inject::check_query(&call.policy.injection, call.query.as_deref())?;
+        let body = Outgoing::new(body, call.policy.limits.max_request_bytes)
+            .map_err(OutgoingError::refusal)?;
+        let time = Duration::from_millis(call.policy.limits.timeout_ms);
+        let exchange = Box::pin(self.exchange(&call, &secret, body));
+        let (response, lease) = timeout(time, exchange).await.map_err(|_| TIMED_OUT)??;
+        reply::scrubbed(&call, &secret, response, lease)
+    }
+
+    async fn exchange(
+        &self,
+        call: &Call,
+        secret: &Secret,
+        body: Outgoing,
+    ) -> Result<(Response<Incoming>, Lease), Refusal> {
+        let key = PoolKey {
+            fingerprint: call.fingerprint,
+            caller: call.caller.clone(),
+            authority: call.policy.base_url.authority(),
+        };
+        let has_body = !body.is_end_stream();
+        let lease = self.lease(key.clone(), &call.policy.base_url).await?;
+        let origin = lease.origin();
+        let unsent = match send(call, secret, body, lease).await {
+            Ok(replied) => return Ok(replied),
+            Err((_, Sent::Nothing(request))) if origin == Origin::Pool => request.into_body(),
+            // RFC 9110 section 9.2.2: an idempotent request may be repeated.
+            Err((_, Sent::Unanswered))
+                if origin == Origin::Pool && !has_body && call.method.is_idempotent() =>
+            {
+                Outgoing::empty()
+            }
+            Err((refusal, _)) => return Err(refusal),
+        };
+        let lease = self.lease_new(key, &call.policy.base_url).await?;
+        send(call, secret, unsent, lease).await.map_err(|(refusal, _)| refusal)
+    }
+}
+
+async fn send(
+    call: &Call,
+    secret: &Secret,
+    body: Outgoing,
+    mut lease: Lease,
+) -> Result<(Response<Incoming>, Lease), (Refusal, Sent)> {
+    let failed = |refusal| (refusal, Sent::Failed);
+    let Prepared { carrier, placeholder, rendered } =
+        Prepared::new(&call.policy.injection, secret.expose()).map_err(failed)?;
+    let request: Request<Outgoing> = request::build(call, carrier, body).map_err(failed)?;
+    match lease.connection().send(request, placeholder, rendered).await {
+        Ok(response) => Ok((response, lease)),
+        Err(no_reply) => Err((no_reply.refusal, no_reply.sent)),
+    }
+}
+
+const UNSENDABLE: Refusal =
+    Refusal::new(Code::InvalidRequest, "the path, query or headers cannot be sent upstream");

@@ -1,1 +1,183 @@
-//! (not written yet)
+//! Redacts a secret from a reply while it streams.
+//!
+//! An upstream may reflect its credential, by mistake or because the caller makes it. Every form
+//! in which servers render a text is searched: as it is, in base64 and base64url at any alignment,
+//! in hexadecimal, and each but the last also percent-, JSON- and HTML-escaped, wholly, partly, or
+//! one within another. What it cannot see, `SECURITY.md` says.
+//!
+//! Bytes are held back until no form that begins in them could still be incomplete.
+mod body;
+mod decode;
+mod form;
+mod head;
+#[cfg(test)]
+mod oracle;
+mod search;
+mod view;
+
+pub use body::{BodyError, ScrubbedBody};
+pub(crate) use body::Reply;
+pub(crate) use decode::Encoding;
+pub(crate) use head::{nominated, passing_to_caller, scrub_fields};
+
+use self::{
+    form::Forms,
+    search::{MAX_BOUNDARY_BYTES, Views},
+    view::MAX_ESCAPE_BYTES,
+};
+use crate::wipe::WipedBuffer;
+
+/// What stands in the place of a secret.
+pub const REDACTED: &[u8] = b"[redacted]";
+
+/// The most bytes that escaping makes of one, in a text that is escaped throughout: `\u0041`.
+const EXPANSION: usize = 6;
+
+/// How bytes are held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// A tail of fixed length, whatever it contains, so that a delay tells nothing.
+    FixedTail,
+    /// `text/event-stream`: whole events pass at once. No form lies across a blank line, unless a
+    /// needle has one; then a fixed tail is held.
+    WholeEvents,
+}
+
+/// Whether bytes may follow a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Open,
+    Closed,
+}
+
+/// A streaming redactor of some needles.
+pub struct Scrubber {
+    forms: Forms,
+    delivery: Delivery,
+    /// What is held back.
+    tail: WipedBuffer,
+    /// How many bytes at the tail's start belong to a hit whose marker is already out.
+    covered: usize,
+    acted: bool,
+}
+
+impl Scrubber {
+    /// A redactor of `needles`: the secret, and what else the request held in its place.
+    pub fn new(needles: &[&[u8]], delivery: Delivery) -> Self {
+        let forms = Forms::new(needles);
+        let delivery = match delivery {
+            Delivery::WholeEvents if forms.has_blank_line() => Delivery::FixedTail,
+            delivery => delivery,
+        };
+        Self { forms, delivery, tail: WipedBuffer::with_capacity(0), covered: 0, acted: false }
+    }
+
+    /// Changes how bytes are held back; before the first [`Self::push`].
+    pub fn deliver(&mut self, delivery: Delivery) {
+        if delivery == Delivery::FixedTail || !self.forms.has_blank_line() {
+            self.delivery = delivery;
+        }
+    }
+
+    /// Takes a chunk and appends to `out` what can no longer be part of a secret.
+    pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
+        self.advance(chunk, End::Open, out);
+    }
+
+    /// Appends the rest to `out`.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        self.advance(&[], End::Closed, out);
+    }
+
+    /// A whole text without its secrets; `None` when there are none in it.
+    pub fn redact(&mut self, text: &[u8]) -> Option<Vec<u8>> {
+        let hits = Views::new(text, End::Closed).hits(&self.forms);
+        if hits.is_empty() {
+            return None;
+        }
+        self.acted = true;
+        let mut out = Vec::with_capacity(text.len());
+        release(text, text.len(), 0, &hits, &mut out);
+        Some(out)
+    }
+
+    /// Whether anything was redacted.
+    pub fn acted(&self) -> bool {
+        self.acted
+    }
+
+    /// The forms, for texts that need another comparison than search.
+    fn forms(&self) -> impl Iterator<Item = &[u8]> {
+        self.forms.iter().map(|(_, bytes)| bytes)
+    }
+
+    fn advance(&mut self, chunk: &[u8], end: End, out: &mut Vec<u8>) {
+        let mut window = WipedBuffer::with_capacity(self.tail.len() + chunk.len());
+        window.append(&self.tail);
+        window.append(chunk);
+        if end == End::Open && self.releasable(&window) == 0 {
+            self.tail = window;
+            return;
+        }
+        let views = Views::new(&window, end);
+        let hits = views.hits(&self.forms);
+        let cut = match end {
+            End::Open => views.boundary(self.releasable(&window)),
+            End::Closed => window.len(),
+        };
+        self.acted |= !hits.is_empty();
+        let released_to = release(&window, cut, self.covered, &hits, out);
+        self.covered = released_to - cut;
+        self.tail = WipedBuffer::copy_of(window.get(cut..).unwrap_or_default());
+    }
+
+    /// How much of an open window may leave: all but the tail, or all up to the last event's end.
+    fn releasable(&self, window: &[u8]) -> usize {
+        let all_but_tail = window.len().saturating_sub(self.held_back());
+        match self.delivery {
+            Delivery::FixedTail => all_but_tail,
+            Delivery::WholeEvents => all_but_tail.max(end_of_events(window)),
+        }
+    }
+
+    /// Longer than any form, with what is around it, escaped throughout.
+    fn held_back(&self) -> usize {
+        EXPANSION * (self.forms.longest_needle() + 8) + MAX_ESCAPE_BYTES
+    }
+}
+
+/// Appends `window[..cut]` to `out`, each hit replaced by a marker. The first `covered` bytes
+/// belong to a hit whose marker is out. Returns how far the bytes are dealt with: `cut`, or the end
+/// of the hit that lies across it.
+fn release(
+    window: &[u8],
+    cut: usize,
+    covered: usize,
+    hits: &[core::ops::Range<usize>],
+    out: &mut Vec<u8>,
+) -> usize {
+    let mut at = covered;
+    for hit in hits.iter().take_while(|hit| hit.start < cut) {
+        if hit.start >= at {
+            out.extend_from_slice(window.get(at..hit.start).unwrap_or_default());
+            out.extend_from_slice(REDACTED);
+        }
+        at = at.max(hit.end);
+    }
+    if at < cut {
+        out.extend_from_slice(window.get(at..cut).unwrap_or_default());
+        at = cut;
+    }
+    at
+}
+
+/// The end of the last blank line (WHATWG HTML section 9.2.5: CRLF, LF or CR end a line).
+fn end_of_events(window: &[u8]) -> usize {
+    [&b"\n\n"[..], b"\n\r\n", b"\r\r"]
+        .into_iter()
+        .filter_map(|blank| memchr::memmem::rfind(window, blank).map(|at| at + blank.len()))
+        .max()
+        .unwrap_or(0)
+}
+
+const _: () = assert!(MAX_BOUNDARY_BYTES > MAX_ESCAPE_BYTES);

@@ -1,1 +1,334 @@
-//! (not written yet)
+//! Puts the credential into the bytes of a request, directly above TLS.
+//!
+//! The HTTP library writes a placeholder; its buffers never hold the secret. [`Splice`] takes the
+//! head of each request whole into a buffer of its own, replaces the placeholder there, hands the
+//! buffer to TLS and wipes it. Whatever follows the head passes untouched.
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+use dauth_protocol::limit;
+use memchr::memmem;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::{
+    inject::{Placeholder, Rendered},
+    wipe::WipedBuffer,
+};
+
+/// A request line and header fields of the greatest size, with a credential percent-encoded.
+const MAX_HEAD_BYTES: usize = limit::MAX_HEADER_BYTES
+    + limit::MAX_BASE_URL_BYTES
+    + limit::MAX_PATH_BYTES
+    + limit::MAX_QUERY_BYTES
+    + 3 * limit::MAX_SECRET_BYTES;
+
+/// A byte stream that replaces one placeholder in the head of each HTTP/1.1 request written to it.
+pub struct Splice<S> {
+    inner: S,
+    slot: Slot,
+    phase: Phase,
+}
+
+/// Arms a [`Splice`] that the HTTP library owns.
+pub struct Splicer {
+    slot: Slot,
+}
+
+type Slot = Arc<Mutex<Option<Armed>>>;
+
+struct Armed {
+    placeholder: Placeholder,
+    rendered: Rendered,
+}
+
+enum Phase {
+    /// No request is under way: a write needs an armed placeholder.
+    Idle,
+    /// A head is being taken. No byte of it has left yet.
+    Head(Armed, WipedBuffer),
+    /// The head, with the credential in it, and how much of it TLS has taken.
+    Sending(WipedBuffer, usize),
+    /// The head has left: bytes pass as they are.
+    Body,
+    /// The placeholder was not where it had to be: nothing is written any more.
+    Failed,
+}
+
+impl<S> Splice<S> {
+    /// Wraps `inner`, a TLS stream whose handshake is done.
+    pub fn new(inner: S) -> (Self, Splicer) {
+        let slot = Slot::default();
+        let splicer = Splicer { slot: Arc::clone(&slot) };
+        (Self { inner, slot, phase: Phase::Idle }, splicer)
+    }
+}
+
+impl Splicer {
+    /// Prepares the next request: its head must hold `placeholder` exactly once.
+    pub fn arm(&self, placeholder: Placeholder, rendered: Rendered) {
+        self.set(Some(Armed { placeholder, rendered }));
+    }
+
+    fn set(&self, armed: Option<Armed>) {
+        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = armed;
+    }
+}
+
+impl Drop for Splicer {
+    /// A credential that was never sent does not outlive the call.
+    fn drop(&mut self) {
+        self.set(None);
+    }
+}
+
+impl Armed {
+    /// Puts the credential into a whole head.
+    fn splice(&self, head: &mut WipedBuffer) -> io::Result<()> {
+        let placeholder = self.placeholder.as_str().as_bytes();
+        let at = memmem::find(head, placeholder).ok_or_else(misplaced)?;
+        let (_, from) = head.as_mut_slice().split_at_mut(at);
+        let (place, rest) = from.split_at_mut(placeholder.len());
+        if self.rendered.length() != place.len() || memmem::find(rest, placeholder).is_some() {
+            return Err(misplaced());
+        }
+        place.copy_from_slice(self.rendered.expose());
+        Ok(())
+    }
+}
+
+fn misplaced() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the credential's place is not in the head")
+}
+
+/// Appends to `head` what of `bytes` belongs to it; says how much that was and whether it is whole.
+fn take_head(head: &mut WipedBuffer, bytes: &[u8]) -> io::Result<(usize, bool)> {
+    let before = head.len();
+    let room = MAX_HEAD_BYTES - before;
+    head.append(bytes.get(..room).unwrap_or(bytes));
+    // The end of the head may lie across writes.
+    let from = before.saturating_sub(3);
+    let end = memmem::find(head.get(from..).unwrap_or_default(), b"\r\n\r\n").map(|at| from + at + 4);
+    match end {
+        Some(end) => {
+            head.truncate(end);
+            Ok((end - before, true))
+        }
+        None if head.len() == MAX_HEAD_BYTES => Err(misplaced()),
+        None => Ok((head.len() - before, false)),
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Splice<S> {
+    fn take_armed(&self) -> Option<Armed> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Hands what is left of a head to TLS, and wipes it.
+    fn poll_send_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Phase::Sending(head, sent) = &mut self.phase {
+            let rest = head.get(*sent..).unwrap_or_default();
+            if rest.is_empty() {
+                // The buffer is wiped as it is dropped here.
+                self.phase = Phase::Body;
+                break;
+            }
+            match ready!(Pin::new(&mut self.inner).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => *sent += written,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes bytes of a head; once it is whole, the credential goes in and the armed pair is gone.
+    fn take(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Phase::Head(armed, head) = &mut self.phase else { return Err(misplaced()) };
+        let (taken, is_whole) = take_head(head, bytes)?;
+        if is_whole {
+            armed.splice(head)?;
+            let head = std::mem::replace(head, WipedBuffer::with_capacity(0));
+            self.phase = Phase::Sending(head, 0);
+        }
+        Ok(taken)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Splice<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        ready!(this.poll_send_head(cx))?;
+        if matches!(this.phase, Phase::Idle | Phase::Body)
+            && let Some(armed) = this.take_armed()
+        {
+            this.phase = Phase::Head(armed, WipedBuffer::with_capacity(bytes.len()));
+        }
+        match this.phase {
+            Phase::Body => Pin::new(&mut this.inner).poll_write(cx, bytes),
+            Phase::Head(..) => {
+                let taken = this.take(bytes).inspect_err(|_| this.phase = Phase::Failed)?;
+                // The bytes are taken either way: what TLS has no room for goes with a later poll.
+                match this.poll_send_head(cx) {
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    _ => Poll::Ready(Ok(taken)),
+                }
+            }
+            Phase::Idle | Phase::Sending(..) | Phase::Failed => Poll::Ready(Err(misplaced())),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send_head(cx))?;
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send_head(cx))?;
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Splice<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+    use dauth_protocol::Injection;
+
+    const SECRET: &[u8] = b"sk-live-0123456789abcdef";
+
+    fn pair(capacity: usize) -> (Splice<DuplexStream>, Splicer, DuplexStream) {
+        let (near, far) = duplex(capacity);
+        let (splice, splicer) = Splice::new(near);
+        (splice, splicer, far)
+    }
+
+    fn arm(splicer: &Splicer) -> String {
+        let rendered = Rendered::new(&Injection::Bearer {}, SECRET).ok().unwrap();
+        let placeholder = Placeholder::random(rendered.length()).unwrap();
+        let text = placeholder.as_str().to_owned();
+        splicer.arm(placeholder, rendered);
+        text
+    }
+
+    fn head(value: &str) -> Vec<u8> {
+        format!("POST /x HTTP/1.1\r\nauthorization: Bearer {value}\r\nhost: a\r\n\r\n").into_bytes()
+    }
+
+    fn secret() -> &'static str {
+        std::str::from_utf8(SECRET).unwrap()
+    }
+
+    #[tokio::test]
+    async fn splices_however_the_head_is_split() {
+        let length = head(secret()).len();
+        for split in 0..=length {
+            let (mut splice, splicer, mut far) = pair(4096);
+            let placeholder = arm(&splicer);
+            let request = [head(&placeholder), b"body".to_vec()].concat();
+            let (first, second) = request.split_at(split);
+            splice.write_all(first).await.unwrap();
+            splice.write_all(second).await.unwrap();
+            splice.shutdown().await.unwrap();
+            let mut sent = Vec::new();
+            far.read_to_end(&mut sent).await.unwrap();
+            assert_eq!(sent, [head(secret()), b"body".to_vec()].concat(), "{split}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_narrow_pipe_gets_all_of_it() {
+        let (mut splice, splicer, mut far) = pair(3);
+        let placeholder = arm(&splicer);
+        let writer = tokio::spawn(async move {
+            splice.write_all(&head(&placeholder)).await.unwrap();
+            splice.write_all(b"body").await.unwrap();
+            splice.shutdown().await.unwrap();
+        });
+        let mut sent = Vec::new();
+        far.read_to_end(&mut sent).await.unwrap();
+        writer.await.unwrap();
+        assert_eq!(sent, [head(secret()), b"body".to_vec()].concat());
+    }
+
+    #[tokio::test]
+    async fn nothing_in_the_body_is_replaced() {
+        let (mut splice, splicer, mut far) = pair(4096);
+        let placeholder = arm(&splicer);
+        let request = [head(&placeholder), placeholder.clone().into_bytes()].concat();
+        splice.write_all(&request).await.unwrap();
+        splice.write_all(placeholder.as_bytes()).await.unwrap();
+        splice.shutdown().await.unwrap();
+        let mut sent = Vec::new();
+        far.read_to_end(&mut sent).await.unwrap();
+        let body = placeholder.repeat(2).into_bytes();
+        assert_eq!(sent, [head(secret()), body].concat());
+    }
+
+    #[tokio::test]
+    async fn each_request_has_its_own_placeholder() {
+        let (mut splice, splicer, mut far) = pair(4096);
+        let first = arm(&splicer);
+        splice.write_all(&head(&first)).await.unwrap();
+        let second = arm(&splicer);
+        assert!(splice.write_all(&head(&first)).await.is_err(), "an old placeholder");
+        assert!(splice.write_all(&head(&second)).await.is_err(), "a failed connection");
+        drop(splice);
+        let mut sent = Vec::new();
+        far.read_to_end(&mut sent).await.unwrap();
+        assert_eq!(sent, head(secret()));
+    }
+
+    #[tokio::test]
+    async fn fails_without_the_placeholder_and_with_two() {
+        let (mut splice, splicer, _far) = pair(4096);
+        arm(&splicer);
+        assert!(splice.write_all(&head("none")).await.is_err());
+
+        let (mut splice, splicer, _far) = pair(4096);
+        let placeholder = arm(&splicer);
+        assert!(splice.write_all(&head(&placeholder.repeat(2))).await.is_err());
+
+        let (mut splice, _splicer, _far) = pair(4096);
+        assert!(splice.write_all(b"GET").await.is_err(), "not armed");
+    }
+
+    #[tokio::test]
+    async fn an_endless_head_is_refused() {
+        let (mut splice, splicer, mut far) = pair(4096);
+        arm(&splicer);
+        assert!(splice.write_all(&vec![b'a'; MAX_HEAD_BYTES + 1]).await.is_err());
+        drop(splice);
+        let mut sent = Vec::new();
+        far.read_to_end(&mut sent).await.unwrap();
+        assert!(sent.is_empty());
+    }
+
+    #[tokio::test]
+    async fn dropping_the_splicer_disarms() {
+        let (mut splice, splicer, _far) = pair(4096);
+        let placeholder = arm(&splicer);
+        drop(splicer);
+        assert!(splice.write_all(&head(&placeholder)).await.is_err());
+    }
+}

@@ -1,0 +1,120 @@
+//! The reply, as a caller may see it.
+use dauth_protocol::{Code, header};
+use dauth_sealing::Secret;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header as field};
+use http_body::Body;
+use hyper::{body::Incoming, ext::ReasonPhrase};
+
+use crate::{
+    authorize::Call,
+    inject::Rendered,
+    refusal::Refusal,
+    scrub::{
+        Delivery, Encoding, Reply, ScrubbedBody, Scrubber, passing_to_caller, scrub_fields,
+    },
+    upstream::Lease,
+};
+
+/// Checks the head of an upstream's reply and takes the secret out of it.
+pub(super) fn scrubbed(
+    call: &Call,
+    secret: &Secret,
+    response: Response<Incoming>,
+    lease: Lease,
+) -> Result<Response<ScrubbedBody>, Refusal> {
+    let (mut head, body) = response.into_parts();
+    let max_bytes = call.policy.limits.max_response_bytes;
+    check(head.status, &head.headers, &body, max_bytes)?;
+    let encoding = Encoding::of(&head.headers).or_else(|_| match body.is_end_stream() {
+        true => Ok(Encoding::Identity),
+        false => refused("the upstream's body has a content coding that cannot be searched"),
+    })?;
+    let rendered = Rendered::new(&call.policy.injection, secret.expose())?;
+    let mut scrubber =
+        Scrubber::new(&[secret.expose(), rendered.expose()], delivery(&head.headers));
+    drop(rendered);
+
+    let announced = announced_trailers(&head.headers);
+    let mut fields = passing_to_caller(std::mem::take(&mut head.headers));
+    remove_stale(&mut fields, &body);
+    if let Some(names) = announced {
+        fields.insert(field::TRAILER, names);
+    }
+    let mut reply = Response::new(());
+    *reply.status_mut() = head.status;
+    *reply.headers_mut() = scrub_fields(&mut scrubber, fields);
+    if let Some(reason) = head.extensions.remove::<ReasonPhrase>()
+        && scrubber.redact(reason.as_bytes()).is_none()
+    {
+        reply.extensions_mut().insert(reason);
+    }
+    Ok(reply.map(|()| ScrubbedBody::new(Reply { body, encoding, scrubber, max_bytes, lease })))
+}
+
+/// Refuses what cannot be passed on safely.
+fn check(
+    status: StatusCode,
+    fields: &HeaderMap,
+    body: &Incoming,
+    max_bytes: u64,
+) -> Result<(), Refusal> {
+    if status.is_informational() {
+        return refused("the upstream changed the protocol");
+    }
+    // `Range` never passes: a part of a body could hold a part of the secret.
+    if status == StatusCode::PARTIAL_CONTENT {
+        return refused("the upstream sent a part that was not asked for");
+    }
+    // RFC 9112 section 6.3: such a message may be an attempt at response splitting.
+    if fields.contains_key(field::TRANSFER_ENCODING) && fields.contains_key(field::CONTENT_LENGTH) {
+        return refused("the upstream's reply has two framings");
+    }
+    if body.size_hint().lower() > max_bytes {
+        return refused("the upstream's body is over the policy's limit");
+    }
+    Ok(())
+}
+
+fn refused<T>(detail: &'static str) -> Result<T, Refusal> {
+    Err(Refusal::new(Code::ResponseRefused, detail))
+}
+
+/// Removes what describes the body as it came. Whether scrubbing alters it is known only at its
+/// end, so that these fields pass with an empty body alone.
+fn remove_stale(fields: &mut HeaderMap, body: &Incoming) {
+    if body.is_end_stream() && !fields.contains_key(field::CONTENT_ENCODING) {
+        return;
+    }
+    let stale: Vec<HeaderName> =
+        fields.keys().filter(|name| header::describes_body(name)).cloned().collect();
+    for name in stale {
+        fields.remove(name);
+    }
+}
+
+fn delivery(fields: &HeaderMap) -> Delivery {
+    let media_type = fields
+        .get(field::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default();
+    if media_type.trim().eq_ignore_ascii_case("text/event-stream") {
+        Delivery::WholeEvents
+    } else {
+        Delivery::FixedTail
+    }
+}
+
+/// The trailers that the upstream announced and that pass: HTTP/1.1 carries no others.
+fn announced_trailers(fields: &HeaderMap) -> Option<HeaderValue> {
+    let names: Vec<HeaderName> = fields
+        .get_all(field::TRAILER)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .filter(header::passes_to_caller)
+        .collect();
+    let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
+    HeaderValue::try_from(names.join(", ")).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,116 @@
+//! Redacts a secret from header and trailer fields.
+use dauth_protocol::header;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::Scrubber;
+use crate::wipe::WipedBuffer;
+
+/// The fields of a reply that a caller gets: neither what belongs to one connection (RFC 9110
+/// section 7.6.1), nor what [`dauth_protocol::header`] keeps back.
+pub(crate) fn passing_to_caller(mut fields: HeaderMap) -> HeaderMap {
+    let nominated = nominated(&fields);
+    let kept_back: Vec<HeaderName> = fields
+        .keys()
+        .filter(|name| !header::passes_to_caller(name) || nominated.contains(name))
+        .cloned()
+        .collect();
+    for name in kept_back {
+        fields.remove(name);
+    }
+    fields
+}
+
+/// The fields that `Connection` names as belonging to the connection.
+pub(crate) fn nominated(fields: &HeaderMap) -> Vec<HeaderName> {
+    fields
+        .get_all(http::header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect()
+}
+
+/// The fields without the secret: values are redacted, a field that is named by it is left out.
+pub(crate) fn scrub_fields(scrubber: &mut Scrubber, fields: HeaderMap) -> HeaderMap {
+    let is_named = fields.keys().any(|name| names_secret(scrubber, name));
+    scrubber.acted |= is_named;
+    // One search over all values instead of one for each: no form lies across a line end, but one
+    // with a line end in it, which the single searches below do not find.
+    let length = fields.values().map(|value| value.len() + 1).sum();
+    let mut joined = WipedBuffer::with_capacity(length);
+    for value in fields.values() {
+        joined.append(value.as_bytes());
+        joined.append(b"\n");
+    }
+    if !is_named && scrubber.redact(&joined).is_none() {
+        return fields;
+    }
+    let mut scrubbed = HeaderMap::with_capacity(fields.len());
+    for (name, value) in &fields {
+        if names_secret(scrubber, name) {
+            continue;
+        }
+        match scrubber.redact(value.as_bytes()) {
+            None => scrubbed.append(name, value.clone()),
+            Some(redacted) => match HeaderValue::from_bytes(&redacted) {
+                Ok(redacted) => scrubbed.append(name, redacted),
+                Err(_) => continue,
+            },
+        };
+    }
+    scrubbed
+}
+
+/// Whether a form of the secret is in a field's name. Names lose their case on the way.
+fn names_secret(scrubber: &Scrubber, name: &HeaderName) -> bool {
+    let name = name.as_str().as_bytes();
+    scrubber.forms().any(|form| name.windows(form.len()).any(|part| part.eq_ignore_ascii_case(form)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scrub::Delivery;
+
+    const SECRET: &str = "sk-Live-0123456789";
+
+    fn scrubbed(fields: &[(&str, &str)]) -> (Vec<(String, String)>, bool) {
+        let mut map = HeaderMap::new();
+        for (name, value) in fields {
+            map.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        let mut scrubber = Scrubber::new(&[SECRET.as_bytes()], Delivery::FixedTail);
+        let fields = scrub_fields(&mut scrubber, map);
+        let text = |(name, value): (&HeaderName, &HeaderValue)| {
+            (name.to_string(), value.to_str().unwrap().to_owned())
+        };
+        (fields.iter().map(text).collect(), scrubber.acted())
+    }
+
+    #[test]
+    fn redacts_values_and_leaves_the_others_alone() {
+        let location = format!("https://a.example/?key={SECRET}&x=1");
+        let encoded = format!("{}{}", "%73", &SECRET[1..]);
+        let (fields, acted) =
+            scrubbed(&[("location", &location), ("x", &encoded), ("x", "2"), ("y", "sk-Live")]);
+        assert!(acted);
+        let expected = [
+            ("location", "https://a.example/?key=[redacted]&x=1"),
+            ("x", "[redacted]"),
+            ("x", "2"),
+            ("y", "sk-Live"),
+        ];
+        let expected: Vec<_> =
+            expected.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        assert_eq!(fields, expected);
+        assert!(!scrubbed(&[("y", "sk-Live")]).1);
+    }
+
+    #[test]
+    fn a_field_named_by_the_secret_is_left_out() {
+        let (fields, acted) = scrubbed(&[("x-sk-live-0123456789-y", "1"), ("y", "2")]);
+        assert_eq!(fields, [("y".to_owned(), "2".to_owned())]);
+        assert!(acted);
+    }
+}

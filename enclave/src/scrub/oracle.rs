@@ -1,0 +1,276 @@
+//! The scrubber against a naive search of the whole body.
+use core::ops::Range;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use proptest::prelude::*;
+
+use super::{Delivery, REDACTED, Scrubber};
+
+/// What the scrubber must do, in the plainest words: try every form at every place.
+fn oracle(needle: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut hits: Vec<Range<usize>> = Vec::new();
+    for start in 0..body.len() {
+        for length in [literal(needle, body, start), hexadecimal(needle, body, start)] {
+            hits.extend(length.map(|length| start..start + length));
+        }
+        hits.extend(base64(needle, body, start));
+    }
+    let mut redacted = Vec::new();
+    let mut covered: Option<Range<usize>> = None;
+    hits.sort_by_key(|hit| hit.start);
+    for (at, byte) in body.iter().enumerate() {
+        for hit in hits.iter().filter(|hit| hit.start == at) {
+            match &mut covered {
+                Some(range) if at < range.end => range.end = range.end.max(hit.end),
+                _ => {
+                    redacted.extend_from_slice(REDACTED);
+                    covered = Some(hit.clone());
+                }
+            }
+        }
+        if covered.as_ref().is_none_or(|range| at >= range.end) {
+            redacted.push(*byte);
+        }
+    }
+    redacted
+}
+
+fn literal(needle: &[u8], body: &[u8], start: usize) -> Option<usize> {
+    body[start..].starts_with(needle).then_some(needle.len())
+}
+
+fn hexadecimal(needle: &[u8], body: &[u8], start: usize) -> Option<usize> {
+    let text = body.get(start..start + 2 * needle.len())?;
+    (text == hex::encode(needle).as_bytes() || text == hex::encode_upper(needle).as_bytes())
+        .then_some(text.len())
+}
+
+/// Reads the body as base64 from each place, whatever stands before and after the needle.
+fn base64(needle: &[u8], body: &[u8], start: usize) -> Option<Range<usize>> {
+    let value = |byte: u8| match byte {
+        b'A'..=b'Z' => Some(u32::from(byte - b'A')),
+        b'a'..=b'z' => Some(u32::from(byte - b'a') + 26),
+        b'0'..=b'9' => Some(u32::from(byte - b'0') + 52),
+        b'+' | b'-' => Some(62),
+        b'/' | b'_' => Some(63),
+        _ => None,
+    };
+    let is_url = |text: &[u8]| text.iter().any(|b| b"-_".contains(b));
+    let is_standard = |text: &[u8]| text.iter().any(|b| b"+/".contains(b));
+    for alignment in 0..3_usize {
+        let skipped = [0, 2, 3][alignment];
+        let end = (needle.len() + alignment) * 8 / 6;
+        let mut bits = String::new();
+        for offset in skipped..end {
+            let character = *body.get(start + offset - skipped)?;
+            let Some(value) = value(character) else { break };
+            bits.push_str(&format!("{value:06b}"));
+        }
+        let expected: String = needle.iter().map(|b| format!("{b:08b}")).collect();
+        let dropped = skipped * 6 - alignment * 8;
+        let expected = &expected[dropped..dropped + (end - skipped) * 6];
+        let core = &body[start..body.len().min(start + end - skipped)];
+        if bits == expected && !(is_url(core) && is_standard(core)) {
+            let is_base64 = |b: &u8| value(*b).is_some();
+            let left = body[..start].iter().rev().take(skipped).take_while(|b| is_base64(b)).count();
+            let after = (4 - end % 4) % 4;
+            let rest = &body[start + core.len()..];
+            let right =
+                rest.iter().take(after).take_while(|b| is_base64(b) || **b == b'=').count();
+            return Some(start - left..start + core.len() + right);
+        }
+    }
+    None
+}
+
+fn scrub(needle: &[u8], chunks: &[&[u8]], delivery: Delivery) -> (Vec<u8>, bool) {
+    let mut scrubber = Scrubber::new(&[needle], delivery);
+    let mut out = Vec::new();
+    for chunk in chunks {
+        scrubber.push(chunk, &mut out);
+    }
+    scrubber.finish(&mut out);
+    (out, scrubber.acted())
+}
+
+/// A way to write one character.
+fn written(character: u8, way: u8) -> String {
+    let plain = char::from(character);
+    match way {
+        0 => format!("%{character:02x}"),
+        1 => format!("%{character:02X}"),
+        2 => format!("\\u{character:04x}"),
+        3 => format!("\\u{character:04X}"),
+        4 => format!("&#{character};"),
+        5 => format!("&#x{character:X};"),
+        6 => format!("%25{character:02X}"),
+        7 if matches!(plain, '"' | '\\' | '/') => format!("\\{plain}"),
+        8 => format!("\\u0026#{character};"),
+        _ => plain.to_string(),
+    }
+}
+
+/// Secrets as they are issued, and a few that are their own escapes.
+fn secrets() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[A-Za-z0-9_-]{16,48}",
+        "[A-Za-z0-9/+=\" .:]{15,24}x",
+        "[ab]{16,20}",
+        "[!-~]{16,32}",
+        "[a-z]{8}%41[a-z]{8}&amp;",
+    ]
+}
+
+fn alignments(secret: &str) -> Vec<String> {
+    let mut forms = vec![secret.to_owned(), hex::encode(secret), hex::encode_upper(secret)];
+    for before in ["", "x", "xy"] {
+        for after in ["", "z", "zz"] {
+            let encoded = BASE64_STANDARD.encode(format!("{before}{secret}{after}"));
+            forms.push(encoded.trim_end_matches('=').to_owned());
+            forms.push(encoded.replace('+', "-").replace('/', "_"));
+            forms.push(encoded);
+        }
+    }
+    forms
+}
+
+proptest! {
+    #[test]
+    fn agrees_with_a_search_of_the_whole(
+        secret in secrets(),
+        parts in prop::collection::vec((0..40_usize, "[ -~\r\n]{0,12}"), 1..6),
+        splits in prop::collection::vec(0..600_usize, 0..6),
+    ) {
+        let forms = alignments(&secret);
+        let mut body = String::new();
+        for (form, text) in &parts {
+            body.push_str(text);
+            body.push_str(forms.get(*form).map_or("", String::as_str));
+        }
+        // Escapes have their own tests; the oracle does not know them.
+        prop_assume!(!body.contains(['%', '\\', '&']));
+        let expected = oracle(secret.as_bytes(), body.as_bytes());
+        let mut splits: Vec<usize> = splits.iter().map(|at| at % (body.len() + 1)).collect();
+        splits.sort_unstable();
+        let mut chunks = Vec::new();
+        let mut rest = body.as_bytes();
+        for at in splits {
+            let taken = at - (body.len() - rest.len());
+            let (chunk, after) = rest.split_at(taken);
+            chunks.push(chunk);
+            rest = after;
+        }
+        chunks.push(rest);
+        for delivery in [Delivery::FixedTail, Delivery::WholeEvents] {
+            let (out, acted) = scrub(secret.as_bytes(), &chunks, delivery);
+            prop_assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(&expected));
+            prop_assert_eq!(acted, body.as_bytes() != expected);
+        }
+    }
+
+    #[test]
+    fn no_escape_hides_it(
+        secret in "[A-Za-z0-9/+=\" .:_-]{15,40}x",
+        ways in prop::collection::vec(0..16_u8, 41),
+        before in "[ -~]{0,20}<",
+        after in ">[ -~]{0,20}",
+        split in 0..600_usize,
+    ) {
+        let escaped: String = secret.bytes().zip(ways).map(|(b, way)| written(b, way)).collect();
+        // What stands before must not begin an escape that takes in the secret's first bytes.
+        let body = format!("{before}{escaped}{after}");
+        let (first, second) = body.as_bytes().split_at(split % (body.len() + 1));
+        let (out, _) = scrub(secret.as_bytes(), &[first, second], Delivery::FixedTail);
+        let out = String::from_utf8_lossy(&out);
+        prop_assert_eq!(out, format!("{before}[redacted]{after}"));
+    }
+}
+
+#[test]
+fn every_form_at_every_split() {
+    let secret = "sk-live_/+\"0123456789 abcdef";
+    let mut forms = alignments(secret);
+    for way in 0..9 {
+        forms.push(secret.bytes().map(|b| written(b, way)).collect());
+        let partly = |(at, b)| if at % 3 == 0 { written(b, way) } else { written(b, 99) };
+        forms.push(secret.bytes().enumerate().map(partly).collect());
+    }
+    forms.push(serde_json::to_string(secret).unwrap().trim_matches('"').to_owned());
+    forms.push(secret.replace(' ', "+"));
+    forms.push(secret.replace(' ', "+").replace('"', "%22"));
+    forms.push(BASE64_STANDARD.encode(secret).replace('+', "%2B").replace('/', "\\/"));
+    for form in forms {
+        let body = format!("<{form}> tail <{form}>");
+        for split in 0..=body.len() {
+            let (first, second) = body.as_bytes().split_at(split);
+            let (out, acted) = scrub(secret.as_bytes(), &[first, second], Delivery::FixedTail);
+            let out = String::from_utf8_lossy(&out);
+            assert_eq!(out, "<[redacted]> tail <[redacted]>", "{form} at {split}");
+            assert!(acted);
+        }
+        let bytes: Vec<&[u8]> = body.as_bytes().chunks(1).collect();
+        let (out, _) = scrub(secret.as_bytes(), &bytes, Delivery::FixedTail);
+        assert_eq!(String::from_utf8_lossy(&out), "<[redacted]> tail <[redacted]>", "{form}");
+    }
+}
+
+#[test]
+fn what_is_held_back_depends_on_length_alone() {
+    let secret = b"0123456789abcdef";
+    let released = |body: &[u8]| {
+        let mut out = Vec::new();
+        Scrubber::new(&[secret], Delivery::FixedTail).push(body, &mut out);
+        out.len()
+    };
+    let plain = released(&[b'x'; 1000]);
+    let mut nearly = vec![b'x'; 1000];
+    nearly[985..].copy_from_slice(&secret[..15]);
+    assert_eq!(released(&nearly), plain);
+    assert!(plain > 800);
+}
+
+#[test]
+fn whole_events_pass_at_once() {
+    let secret = b"0123456789abcdef";
+    for end in ["\n\n", "\r\n\r\n", "\r\r"] {
+        let mut scrubber = Scrubber::new(&[secret], Delivery::WholeEvents);
+        let mut out = Vec::new();
+        let event = format!("data: 0123456789abcdef MDEyMzQ1Njc4OWFiY2RlZg==\ndata: x{end}");
+        scrubber.push(event.as_bytes(), &mut out);
+        let expected = format!("data: [redacted] [redacted]\ndata: x{end}");
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+        scrubber.push(b"data: 01234", &mut out);
+        assert_eq!(out.len(), expected.len(), "half an event is held");
+        scrubber.push(b"56789abcdef\n", &mut out);
+        assert_eq!(out.len(), expected.len());
+        scrubber.push(b"\n", &mut out);
+        assert!(out.ends_with(b"\n\n"));
+    }
+}
+
+#[test]
+fn a_secret_with_a_blank_line_is_held_over_events() {
+    let secret = b"-----BEGIN\n\nKEY-----";
+    let (out, acted) = scrub(
+        secret,
+        &[b"data: a\n\n-----BEGIN\n\n", b"KEY-----\n\n"],
+        Delivery::WholeEvents,
+    );
+    assert_eq!(String::from_utf8_lossy(&out), "data: a\n\n[redacted]\n\n");
+    assert!(acted);
+}
+
+#[test]
+fn a_run_of_escapes_does_not_lose_the_place() {
+    let secret = b"0123456789\\abcdef";
+    let escaped = r"0123456789\\abcdef";
+    for before in 0..5 {
+        let body = format!("{}{escaped}\" ", r"\\".repeat(400 + before));
+        for size in [1, 2, 3, 7, 64] {
+            let chunks: Vec<&[u8]> = body.as_bytes().chunks(size).collect();
+            let (out, _) = scrub(secret, &chunks, Delivery::FixedTail);
+            let expected = format!("{}[redacted]\" ", r"\\".repeat(400 + before));
+            assert_eq!(String::from_utf8_lossy(&out), expected, "{before} {size}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Memory for secrets that is wiped when it is let go.
+use core::ops::Deref;
+
+/// Bytes that are wiped when they are cleared, moved to a larger buffer, or dropped.
+///
+/// There is no Debug, Clone or Serialize. Under `cfg(unwiped)`, which the memory-scan test sets to
+/// see itself fail, nothing is wiped.
+pub struct WipedBuffer {
+    bytes: Vec<u8>,
+}
+
+/// The buffer has no room for what was to be put into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the buffer is full")]
+pub struct Full;
+
+impl WipedBuffer {
+    /// An empty buffer with room for `capacity` bytes.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { bytes: Vec::with_capacity(capacity) }
+    }
+
+    /// A copy of `bytes`.
+    pub fn copy_of(bytes: &[u8]) -> Self {
+        let mut buffer = Self::with_capacity(bytes.len());
+        buffer.append(bytes);
+        buffer
+    }
+
+    /// Appends `more` if it fits within the capacity.
+    pub fn try_append(&mut self, more: &[u8]) -> Result<(), Full> {
+        if more.len() > self.bytes.capacity() - self.bytes.len() {
+            return Err(Full);
+        }
+        self.bytes.extend_from_slice(more);
+        Ok(())
+    }
+
+    /// Appends `more`. Where it does not fit, all moves to a larger buffer and the old is wiped:
+    /// `Vec` would leave the bytes behind.
+    pub fn append(&mut self, more: &[u8]) {
+        let needed = self.bytes.len() + more.len();
+        if needed > self.bytes.capacity() {
+            let mut larger = Vec::with_capacity(needed.max(2 * self.bytes.capacity()));
+            larger.extend_from_slice(&self.bytes);
+            self.wipe();
+            self.bytes = larger;
+        }
+        self.bytes.extend_from_slice(more);
+    }
+
+    /// The bytes, to be altered in place.
+    pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// Wipes the bytes; the buffer is empty then and keeps its capacity.
+    pub fn clear(&mut self) {
+        self.wipe();
+        self.bytes.clear();
+    }
+
+    /// Keeps the first `length` bytes and wipes the others.
+    pub fn truncate(&mut self, length: usize) {
+        #[cfg(not(unwiped))]
+        if let Some(rest) = self.bytes.get_mut(length..) {
+            rest.fill(0);
+            zeroize::optimization_barrier(rest);
+        }
+        self.bytes.truncate(length);
+    }
+
+    /// Memory beyond the length was never written, or is wiped.
+    #[cfg(not(unwiped))]
+    fn wipe(&mut self) {
+        self.bytes.fill(0);
+        // The store must not be optimized away because the memory is freed next.
+        zeroize::optimization_barrier(self.bytes.as_slice());
+    }
+
+    #[cfg(unwiped)]
+    fn wipe(&mut self) {}
+}
+
+impl Deref for WipedBuffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for WipedBuffer {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_buffer_refuses_more_and_keeps_what_it_has() {
+        let mut buffer = WipedBuffer::with_capacity(4);
+        let capacity = buffer.bytes.capacity();
+        buffer.try_append(&vec![7; capacity]).unwrap();
+        assert_eq!(buffer.try_append(b"x"), Err(Full));
+        assert_eq!(*buffer, *vec![7; capacity]);
+    }
+
+    #[test]
+    fn growing_keeps_the_bytes() {
+        let mut buffer = WipedBuffer::copy_of(b"abc");
+        buffer.append(&[b'd'; 100]);
+        assert_eq!(buffer.len(), 103);
+        assert!(buffer.starts_with(b"abcd"));
+    }
+
+    #[cfg(not(unwiped))]
+    #[test]
+    fn clearing_wipes_in_place() {
+        let mut buffer = WipedBuffer::copy_of(b"secret");
+        buffer.wipe();
+        assert_eq!(*buffer, [0; 6]);
+        buffer.truncate(2);
+        assert_eq!(*buffer, [0; 2]);
+        buffer.clear();
+        assert!(buffer.is_empty());
+    }
+}
