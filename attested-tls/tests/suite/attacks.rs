@@ -1,0 +1,232 @@
+//! What everyone else gets: one test for each rule.
+use std::{sync::Arc, time::Duration};
+
+use dauth_attestation::Error;
+use dauth_attested_tls::{ConnectError, Evidence, EvidenceError, MAX_EVIDENCE_BYTES, connect};
+use dauth_protocol::{KeyConfiguration, Purpose};
+use http::StatusCode;
+
+use crate::support::{
+    Attester, Claims, PCR0, Peer, Reply, TlsIdentity, expectations, key_configuration, now_ms,
+};
+
+const NONCE: [u8; 32] = [7; 32];
+
+/// Connects to a peer that holds `identity` and answers with `evidence`.
+async fn refused(
+    trusted: &Attester,
+    peer: Peer,
+    evidence: impl Fn(&[u8]) -> Reply + Send + Sync + 'static,
+) -> ConnectError {
+    let expected = expectations(trusted);
+    let stream = peer.serve(evidence);
+    connect(stream, &expected, now_ms(), NONCE)
+        .await
+        .unwrap_err()
+}
+
+/// Connects to a peer whose TLS key and nonce are right, and whose evidence `change` spoils.
+async fn refused_evidence(
+    change: impl Fn(&Attester, &mut KeyConfiguration, &mut Claims) + Send + Sync + 'static,
+) -> ConnectError {
+    let attester = Arc::new(Attester::new());
+    let identity = TlsIdentity::new();
+    let spki = identity.spki();
+    let signer = Arc::clone(&attester);
+    refused(&attester, Peer::new(identity), move |nonce| {
+        let mut configuration = key_configuration(&spki);
+        let mut claims = Claims::now(nonce, Vec::new());
+        change(&signer, &mut configuration, &mut claims);
+        let bytes = configuration.to_cbor();
+        if claims.user_data.is_empty() {
+            claims.user_data = KeyConfiguration::user_data(&bytes);
+        }
+        Reply::ok(Evidence::to_json(&signer.document(claims), &bytes))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_relay_with_a_key_of_its_own() {
+    let attester = Arc::new(Attester::new());
+    let enclave = TlsIdentity::new().spki();
+    let signer = Arc::clone(&attester);
+    // It passes the client's nonce on to the real enclave, and the real evidence back.
+    let error = refused(&attester, Peer::new(TlsIdentity::new()), move |nonce| {
+        Reply::honest(&signer, &enclave, nonce)
+    })
+    .await;
+    assert!(matches!(error, ConnectError::OtherTlsKey), "{error}");
+}
+
+#[tokio::test]
+async fn the_enclaves_certificate_without_its_key() {
+    let attester = Arc::new(Attester::new());
+    let enclave = TlsIdentity::new();
+    let spki = enclave.spki();
+    let impostor = TlsIdentity::new().under_certificate_of(&enclave);
+    let signer = Arc::clone(&attester);
+    let error = refused(&attester, Peer::new(impostor), move |nonce| {
+        Reply::honest(&signer, &spki, nonce)
+    })
+    .await;
+    assert!(matches!(error, ConnectError::Handshake(_)), "{error}");
+}
+
+#[tokio::test]
+async fn tls_1_2() {
+    let attester = Attester::new();
+    let peer = Peer {
+        version: &rustls::version::TLS12,
+        ..Peer::new(TlsIdentity::new())
+    };
+    let error = refused(&attester, peer, |_| Reply::ok(Vec::new())).await;
+    assert!(matches!(error, ConnectError::Handshake(_)), "{error}");
+}
+
+#[tokio::test]
+async fn evidence_recorded_for_another_nonce() {
+    let error = refused_evidence(|_, _, claims| claims.nonce = vec![8; 32]).await;
+    assert!(
+        matches!(
+            error,
+            ConnectError::Evidence(EvidenceError::Document(Error::Nonce))
+        ),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_document_that_is_too_old() {
+    let error = refused_evidence(|_, _, claims| {
+        claims.timestamp_ms -= Duration::from_secs(61).as_millis() as u64;
+    })
+    .await;
+    assert!(
+        matches!(
+            error,
+            ConnectError::Evidence(EvidenceError::Document(Error::TooOld { .. }))
+        ),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn another_image() {
+    let error = refused_evidence(|_, _, claims| claims.pcr0 = [0x5b; 48]).await;
+    assert!(
+        matches!(
+            error,
+            ConnectError::Evidence(EvidenceError::Document(Error::UnknownImage(0)))
+        ),
+        "{error}"
+    );
+    assert_ne!(PCR0, [0x5b; 48]);
+}
+
+#[tokio::test]
+async fn another_root() {
+    let (trusted, other) = (Attester::new(), Attester::new());
+    let identity = TlsIdentity::new();
+    let spki = identity.spki();
+    let error = refused(&trusted, Peer::new(identity), move |nonce| {
+        Reply::honest(&other, &spki, nonce)
+    })
+    .await;
+    assert!(
+        matches!(error, ConnectError::Evidence(EvidenceError::Document(_))),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn another_audience() {
+    let error = refused_evidence(|_, configuration, _| {
+        configuration.audience.push('/');
+    })
+    .await;
+    assert!(
+        matches!(
+            error,
+            ConnectError::Evidence(EvidenceError::OtherAudience { .. })
+        ),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn keys_that_the_document_is_not_for() {
+    let other_keys = refused_evidence(|_, configuration, claims| {
+        claims.user_data = KeyConfiguration::user_data(&configuration.to_cbor());
+        configuration.generation += 1;
+    })
+    .await;
+    let other_purpose = refused_evidence(|_, configuration, claims| {
+        let evidence = KeyConfiguration::user_data(&configuration.to_cbor());
+        let digest = Purpose::Evidence.digest_of(&evidence).unwrap();
+        claims.user_data = Purpose::KeysetBirth.user_data(digest);
+    })
+    .await;
+    for error in [other_keys, other_purpose] {
+        assert!(
+            matches!(error, ConnectError::Evidence(EvidenceError::NotTheseKeys)),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_key_configuration_of_another_version() {
+    let error = refused_evidence(|_, configuration, _| configuration.version = 2).await;
+    assert!(
+        matches!(
+            error,
+            ConnectError::Evidence(EvidenceError::KeyConfiguration(_))
+        ),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn replies_that_are_no_evidence() {
+    let attester = Attester::new();
+    let answer = async |reply: Reply| {
+        let peer = Peer::new(TlsIdentity::new());
+        refused(&attester, peer, move |_| reply.clone()).await
+    };
+    let busy = answer(Reply {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        body: Vec::new(),
+    });
+    assert!(matches!(
+        busy.await,
+        ConnectError::EvidenceStatus(StatusCode::SERVICE_UNAVAILABLE)
+    ));
+    let long = answer(Reply::ok(vec![b' '; MAX_EVIDENCE_BYTES + 1]));
+    assert!(matches!(long.await, ConnectError::EvidenceTooLong(_)));
+    for malformed in [
+        "",
+        "{}",
+        r#"{"type":"aws-nitro","document":"*","key_configuration":""}"#,
+    ] {
+        let error = answer(Reply::ok(malformed.into())).await;
+        assert!(
+            matches!(error, ConnectError::Evidence(EvidenceError::Malformed)),
+            "{malformed}: {error}"
+        );
+    }
+    let other = r#"{"type":"sev-snp","document":"","key_configuration":""}"#;
+    let error = answer(Reply::ok(other.into())).await;
+    assert!(
+        matches!(&error, ConnectError::Evidence(EvidenceError::UnknownType(kind)) if kind == "sev-snp"),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_says_nothing() {
+    let attester = Attester::new();
+    let (near, _far) = tokio::io::duplex(1024);
+    let error = connect(near, &expectations(&attester), now_ms(), NONCE).await;
+    assert!(matches!(error, Err(ConnectError::TimedOut)));
+}
