@@ -8,6 +8,7 @@ mod call;
 mod credentials;
 mod refuse;
 mod target;
+mod verified_tokens;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use zeroize::Zeroizing;
 
 use crate::{issuer::IssuerKeys, refusal::Refusal};
 use credentials::Credentials;
+use verified_tokens::VerifiedTokens;
 
 pub use authenticated::{Authenticated, Caller};
 pub use call::{Authorized, Call};
@@ -45,6 +47,7 @@ pub struct Authorizer {
     issuer: String,
     audience: String,
     keys: Arc<IssuerKeys>,
+    verified: VerifiedTokens,
     nonces: NonceIssuer,
     proofs_by_key: ReplayCache,
     proofs_by_tenant: ReplayCache,
@@ -75,6 +78,7 @@ impl Authorizer {
             issuer: configuration.issuer.clone(),
             audience: configuration.audience.clone(),
             keys,
+            verified: VerifiedTokens::default(),
             nonces: NonceIssuer::new(&nonce_key, instance, now_s, NONCE_LIFE_S),
             proofs_by_key: ReplayCache::new(limits(MAX_PROOFS_PER_KEY)),
             proofs_by_tenant: ReplayCache::new(limits(MAX_PROOFS_PER_TENANT)),
@@ -125,9 +129,12 @@ impl Authorizer {
     fn verify_token_with(
         &self,
         token: &str,
-        keys: &Jwks,
+        keys: &Arc<Jwks>,
         now_s: u64,
     ) -> Result<VerifiedAccessToken, TokenError> {
+        if let Some(verified) = self.verified.find(token, keys, now_s) {
+            return Ok(verified);
+        }
         let rules = AccessTokenRules {
             issuer: &self.issuer,
             audience: &self.audience,
@@ -135,7 +142,9 @@ impl Authorizer {
             now_s,
             leeway_s: LEEWAY_S,
         };
-        verify_access_token(token, &rules)
+        let verified = verify_access_token(token, &rules)?;
+        self.verified.remember(token, &verified, keys);
+        Ok(verified)
     }
 
     fn verify_proof(
@@ -179,13 +188,14 @@ impl Authorizer {
         now_s: u64,
     ) -> Result<(), Refusal> {
         let (key, expires_s) = (proof.replay_key(), proof.expires_s());
+        let holder = *proof.thumbprint().as_bytes();
+        // The key's own quota first: what exceeds it must not count against its tenant.
+        self.proofs_by_key
+            .insert(key, holder, expires_s, now_s)
+            .map_err(refuse::replay)?;
         let tenant = Sha256::digest(authenticated.tenant()).into();
         self.proofs_by_tenant
             .insert(key, tenant, expires_s, now_s)
-            .map_err(refuse::replay)?;
-        let holder = *proof.thumbprint().as_bytes();
-        self.proofs_by_key
-            .insert(key, holder, expires_s, now_s)
             .map_err(refuse::replay)
     }
 }

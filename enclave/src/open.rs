@@ -5,7 +5,7 @@
 mod versions;
 
 use dauth_protocol::{
-    Code, Fingerprint, Policy, RecordHeader, limit::MAX_QUERY_BYTES, policy::Denied,
+    Code, Fingerprint, Handle, Policy, RecordHeader, limit::MAX_QUERY_BYTES, policy::Denied,
 };
 use dauth_sealing::{OpenedRecord, RecordKey, SealedRecord, Secret};
 use http::{HeaderMap, Method};
@@ -60,12 +60,20 @@ impl Opener {
         request: CallRequest,
         now_s: u64,
     ) -> Result<(Authorized<Call>, Secret), Refusal> {
-        let fingerprint = caller
-            .fingerprint(&request.target.handle)
-            .ok_or(NOT_NAMED)?;
-        let bytes = self.host.record(&fingerprint).await.map_err(no_record)?;
-        let record = StoredRecord { bytes, fingerprint }.open(|id| keyset.record_key_by_id(id))?;
+        let stored = self.fetch(caller, &request.target.handle).await?;
+        let fingerprint = stored.fingerprint;
+        let record = stored.open(|id| keyset.record_key_by_id(id))?;
         authorize(record, fingerprint, caller, request, &self.versions, now_s)
+    }
+
+    async fn fetch(
+        &self,
+        caller: &Authenticated,
+        handle: &Handle,
+    ) -> Result<StoredRecord, Refusal> {
+        let fingerprint = caller.fingerprint(handle).ok_or(NOT_NAMED)?;
+        let bytes = self.host.record(&fingerprint).await.map_err(no_record)?;
+        Ok(StoredRecord { bytes, fingerprint })
     }
 }
 

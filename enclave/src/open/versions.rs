@@ -30,7 +30,7 @@ impl Versions {
     }
 
     /// Notes that a version is used; false, if a higher one was used before.
-    pub(super) fn note(&self, owner: &Owner, handle: &Handle, version: u64) -> bool {
+    pub(crate) fn note(&self, owner: &Owner, handle: &Handle, version: u64) -> bool {
         let name = name(owner, handle);
         let mut seen = self.lock();
         if let Some(highest) = seen.highest.get_mut(&name) {
