@@ -60,7 +60,7 @@ impl Endpoint {
 }
 
 /// The way to the endpoint. TLS ends here, in the enclave.
-pub struct Connection {
+pub(super) struct Connection {
     endpoint: Endpoint,
     host: HostServices,
     tls: TlsConnector,
@@ -68,7 +68,7 @@ pub struct Connection {
 
 impl Connection {
     /// A way to `endpoint`, whose certificate must lead to one of `roots`.
-    pub fn new(
+    pub(super) fn new(
         endpoint: Endpoint,
         host: HostServices,
         roots: Arc<RootCertStore>,
@@ -88,12 +88,15 @@ impl Connection {
     }
 
     /// The endpoint.
-    pub fn endpoint(&self) -> &Endpoint {
+    pub(super) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
     /// Sends one request on a connection of its own, and returns status and body.
-    pub async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(u16, Bytes), KmsError> {
+    pub(super) async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(u16, Bytes), KmsError> {
         let stream = self.host.connect(&self.endpoint.target).await?;
         let name = self.endpoint.name.clone();
         let stream = self.tls.connect(name, stream).await.map_err(|error| {

@@ -16,7 +16,7 @@ const CONTEXT_PURPOSE: &str = "dauth-keyset";
 
 /// What is asked of KMS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation<'a> {
+pub(super) enum Operation<'a> {
     /// A new data key.
     GenerateDataKey,
     /// The data key in these bytes.
@@ -25,7 +25,7 @@ pub enum Operation<'a> {
 
 impl Operation<'_> {
     /// The value of `X-Amz-Target`.
-    pub fn target(self) -> &'static str {
+    pub(super) fn target(self) -> &'static str {
         match self {
             Operation::GenerateDataKey => "TrentService.GenerateDataKey",
             Operation::Decrypt(_) => "TrentService.Decrypt",
@@ -33,7 +33,7 @@ impl Operation<'_> {
     }
 
     /// The body of the request.
-    pub fn body(self, key: &KeyContext<'_>, document: &[u8]) -> Vec<u8> {
+    pub(super) fn body(self, key: &KeyContext<'_>, document: &[u8]) -> Vec<u8> {
         let (wrapped, key_spec, algorithm) = match self {
             Operation::GenerateDataKey => (None, Some(KEY_SPEC), None),
             Operation::Decrypt(wrapped) => (Some(wrapped), None, Some(ENCRYPTION_ALGORITHM)),
@@ -59,7 +59,7 @@ impl Operation<'_> {
 
 /// The key, and what a data key is bound to: all from measured configuration.
 #[derive(Clone, Copy, Debug)]
-pub struct KeyContext<'a> {
+pub(super) struct KeyContext<'a> {
     /// The key's full ARN.
     pub arn: &'a str,
     /// The deployment's name.
@@ -89,7 +89,7 @@ struct RecipientBody<'a> {
 
 /// What KMS released, after every check but the envelope's own.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Released {
+pub(super) struct Released {
     /// The envelope that holds the data key.
     pub envelope: Vec<u8>,
     /// The data key under the KMS key; empty in a reply to `Decrypt`.
@@ -109,7 +109,11 @@ struct ReplyBody {
 
 impl Released {
     /// Parses and checks the reply to `operation`.
-    pub fn parse(body: &[u8], operation: Operation<'_>, arn: &str) -> Result<Self, KmsError> {
+    pub(super) fn parse(
+        body: &[u8],
+        operation: Operation<'_>,
+        arn: &str,
+    ) -> Result<Self, KmsError> {
         let malformed = |_| KmsError::ReplyMalformed;
         let reply: ReplyBody = serde_json::from_slice(body).map_err(malformed)?;
         if reply.key_id != arn {
@@ -149,7 +153,7 @@ fn bounded_base64(text: &str, max: usize) -> Result<Vec<u8>, KmsError> {
 }
 
 /// The code of an error reply; the text beside it is not read.
-pub fn error_code(body: &[u8]) -> ErrorCode {
+pub(super) fn error_code(body: &[u8]) -> ErrorCode {
     #[derive(Deserialize)]
     struct ErrorBody {
         #[serde(rename = "__type")]

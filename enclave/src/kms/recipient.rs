@@ -36,7 +36,7 @@ impl DataKey {
 
 /// The enclave as KMS sees it: an RSA key, made at its first use and kept, for making one takes up
 /// to a quarter of a second.
-pub struct Recipient {
+pub(super) struct Recipient {
     key: OnceCell<RecipientKey>,
     /// Binds documents to the deployment configuration.
     user_data: Vec<u8>,
@@ -51,7 +51,7 @@ struct RecipientKey {
 
 impl Recipient {
     /// A recipient whose documents bind these bytes of the deployment configuration.
-    pub fn new(attester: Arc<dyn Attester>, configuration: &[u8]) -> Self {
+    pub(super) fn new(attester: Arc<dyn Attester>, configuration: &[u8]) -> Self {
         Self {
             key: OnceCell::new(),
             user_data: Purpose::KmsRecipient.user_data(&Sha384::digest(configuration)),
@@ -64,7 +64,7 @@ impl Recipient {
     }
 
     /// A fresh attestation document: KMS may refuse one that is minutes old.
-    pub async fn document(&self) -> Result<Vec<u8>, KmsError> {
+    pub(super) async fn document(&self) -> Result<Vec<u8>, KmsError> {
         let claims = Claims {
             user_data: self.user_data.clone(),
             nonce: Vec::new(),
@@ -77,7 +77,7 @@ impl Recipient {
     }
 
     /// Opens `CiphertextForRecipient`.
-    pub async fn open(&self, envelope: &[u8]) -> Result<DataKey, KmsError> {
+    pub(super) async fn open(&self, envelope: &[u8]) -> Result<DataKey, KmsError> {
         let envelope = Envelope::parse(envelope)?;
         DataKey::from_content(&envelope.open(&self.key().await?.private)?)
     }

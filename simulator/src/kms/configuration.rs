@@ -1,0 +1,141 @@
+//! What the simulated KMS is told, in TOML. Unknown keys are refused; secrets are in files.
+use std::{fs, io, net::SocketAddr, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The configuration.
+///
+/// ```
+/// let text = r#"
+///     listen = "127.0.0.1:8443"
+///     tls_certificate_file = "kms.pem"
+///     tls_key_file = "kms.key"
+///     attestation_root_file = "root.pem"
+///     region = "eu-west-1"
+///     key_arn = "arn:aws:kms:eu-west-1:000000000000:key/00000000-0000-0000-0000-000000000000"
+///     key_policy_file = "policy.json"
+///     master_key_file = "master"
+///
+///     [[principals]]
+///     arn = "arn:aws:iam::000000000000:role/dauth-parent"
+///     access_key_id = "AKIASIMULATED"
+///     secret_access_key_file = "secret"
+/// "#;
+/// let configuration: dauth_simulator::kms::Configuration = toml::from_str(text).unwrap();
+/// assert_eq!(configuration.principals.len(), 1);
+/// let unknown = text.replace("region", "regoin");
+/// assert!(toml::from_str::<dauth_simulator::kms::Configuration>(&unknown).is_err());
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configuration {
+    /// Where to listen, for HTTPS.
+    pub listen: SocketAddr,
+    /// The server's certificate chain: PEM.
+    pub tls_certificate_file: PathBuf,
+    /// Its private key: PEM.
+    pub tls_key_file: PathBuf,
+    /// Who signs attestation documents: PEM. Only certificates are read from the file.
+    pub attestation_root_file: PathBuf,
+    /// The region that requests are signed for.
+    pub region: String,
+    /// The key's full ARN.
+    pub key_arn: String,
+    /// The key policy: JSON, as for KMS.
+    pub key_policy_file: PathBuf,
+    /// The KMS key itself; made at the first start.
+    pub master_key_file: PathBuf,
+    /// Who may sign requests.
+    pub principals: Vec<PrincipalConfiguration>,
+}
+
+/// `[[principals]]`: an AWS principal with one access key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrincipalConfiguration {
+    /// The ARN that the key policy names.
+    pub arn: String,
+    /// Names the access key.
+    pub access_key_id: String,
+    /// Holds the secret access key; white space at its end is ignored.
+    pub secret_access_key_file: PathBuf,
+}
+
+/// Why the simulated KMS does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", file.display())]
+    Read {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The configuration is no TOML of this shape.
+    #[error("{}: {source}", file.display())]
+    Configuration {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: Box<toml::de::Error>,
+    },
+    /// The key policy is not one that is simulated.
+    #[error("{}: not a key policy that is simulated: {source}", file.display())]
+    KeyPolicy {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A file holds no certificate that may sign documents.
+    #[error("{} holds no attestation root: {source}", file.display())]
+    AttestationRoot {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: dauth_attestation::AnchorError,
+    },
+    /// Certificate and key do not make a TLS server.
+    #[error("{} and {} do not make a TLS server", certificate.display(), key.display())]
+    Tls {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
+    /// The KMS key cannot be read or made.
+    #[error("{}: {source}", file.display())]
+    MasterKey {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Nobody could sign a request.
+    #[error("the configuration names no principal")]
+    NoPrincipals,
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Configuration {
+    /// Reads the configuration in `file`.
+    pub fn load(file: PathBuf) -> Result<Self, RunError> {
+        let text = read(file.clone())?;
+        toml::from_str(&text).map_err(|source| RunError::Configuration {
+            file,
+            source: Box::new(source),
+        })
+    }
+}
+
+pub(super) fn read(file: PathBuf) -> Result<String, RunError> {
+    fs::read_to_string(&file).map_err(|source| RunError::Read { file, source })
+}
