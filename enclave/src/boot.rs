@@ -23,7 +23,7 @@ use crate::{
     service::Service,
     tls::{TlsIdentity, TlsKeyError},
     trust::Trust,
-    upstream::UpstreamError,
+    upstream::TlsClientError,
 };
 
 /// One past the last register that is locked at boot.
@@ -61,7 +61,7 @@ pub enum BootError {
     Randomness(#[from] RandomnessError),
     /// No TLS configuration for upstreams.
     #[error("{0}")]
-    Upstream(#[from] UpstreamError),
+    Upstream(#[from] TlsClientError),
     /// The transport does not accept.
     #[error("ingress: {0}")]
     Ingress(#[source] io::Error),

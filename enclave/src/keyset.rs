@@ -20,11 +20,11 @@ use sha2::{Digest, Sha384};
 use tokio::task::spawn_blocking;
 
 use crate::{
-    trust::Trust,
     clock,
     host::{HostServices, PutKeyset},
     kms::{GeneratedDataKey, KmsClient, KmsSettings},
     platform::{Attester, AttesterError, Claims, Platform},
+    trust::Trust,
 };
 
 mod birth;

@@ -8,16 +8,16 @@ pub mod hardening;
 pub mod platform;
 pub mod trust;
 
-// pub mod boot;
+pub mod boot;
 pub mod clock;
 pub mod event;
 pub mod evidence;
 pub mod host;
 pub mod keyset;
 pub mod kms;
-// pub mod server;
-// pub mod service;
-// pub mod reply;
+pub mod server;
+pub mod service;
+pub mod reply;
 pub mod tls;
 
 pub mod admit;

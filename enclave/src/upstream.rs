@@ -40,7 +40,7 @@ impl Upstream {
     /// Reaches upstreams through `host`; their certificates must chain to one of `roots`.
     ///
     /// Needs a Tokio runtime: idle connections are closed by a task, which ends with the value.
-    pub fn new(host: HostServices, roots: RootCertStore) -> Result<Self, TlsClientError> {
+    pub fn new(host: HostServices, roots: Arc<RootCertStore>) -> Result<Self, TlsClientError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut tls = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13, &TLS12])
