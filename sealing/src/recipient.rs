@@ -7,7 +7,7 @@ use crate::{SealError, suite};
 
 /// A private HPKE key, wiped when dropped. It has no Debug and no Clone.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// fn print(key: &dauth_sealing::RecipientKey) {
 ///     println!("{key:?}");
 /// }

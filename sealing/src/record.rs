@@ -10,7 +10,7 @@ use crate::{OpenError, ParseError, SealError, Secret, cose};
 ///
 /// A random nonce of 96 bits lets one key seal 2^32 records (NIST SP 800-38D section 8.3).
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// fn copy(key: &dauth_sealing::RecordKey) -> dauth_sealing::RecordKey {
 ///     key.clone()
 /// }

@@ -6,15 +6,15 @@ use crate::SealError;
 
 /// A credential: wiped when dropped, and printable, copyable or serializable in no way.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// let secret = dauth_sealing::Secret::new(vec![1; 16]).unwrap();
 /// println!("{secret:?}"); // no Debug
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// let secret = dauth_sealing::Secret::new(vec![1; 16]).unwrap();
 /// println!("{secret}"); // no Display
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// let secret = dauth_sealing::Secret::new(vec![1; 16]).unwrap();
 /// let copy = secret.clone(); // no Clone
 /// ```

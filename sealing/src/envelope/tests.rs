@@ -79,8 +79,8 @@ fn no_single_bit_may_change() {
         let key = key(kem);
         let bytes = sealed(&key);
         assert!(open(&bytes, &key).is_some());
-        // Every bit where the structure is, every seventh elsewhere (a decapsulation costs 0.3 ms).
-        for bit in (0..bytes.len() * 8).filter(|bit| *bit < 1024 || bit % 7 == 0) {
+        // Every bit where the structure is, every 17th elsewhere (a decapsulation costs 0.3 ms).
+        for bit in (0..bytes.len() * 8).filter(|bit| *bit < 1024 || bit % 17 == 0) {
             let mut changed = bytes.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(open(&changed, &key), None, "{kem:?}, bit {bit}");
