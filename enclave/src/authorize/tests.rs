@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use dauth_protocol::Code::{EnclaveUnavailable, InvalidToken, LimitExceeded};
 use dauth_token::{AccessClaims, Confirmation, mint_access_token};
-use http::Method;
 
 use super::*;
 
