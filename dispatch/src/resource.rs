@@ -85,7 +85,7 @@ impl ResourceClient {
         let proof = prove(
             &ProofFor {
                 method: method.as_str(),
-                htu: &url.htu(),
+                htu: url.htu(),
                 token: Some(token),
                 nonce: nonce.as_deref(),
             },

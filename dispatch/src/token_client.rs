@@ -173,7 +173,7 @@ impl TokenClient {
         let proof = prove(
             &ProofFor {
                 method: "POST",
-                htu: &endpoint.htu(),
+                htu: endpoint.htu(),
                 token: None,
                 nonce: nonce.as_deref(),
             },

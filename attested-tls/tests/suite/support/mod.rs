@@ -1,6 +1,6 @@
 //! A fake attester, and a peer that serves evidence over TLS.
 mod attester;
-mod peer;
+pub(crate) mod peer;
 
 pub(crate) use attester::{Attester, Claims};
 pub(crate) use peer::{Peer, Reply, TlsIdentity};
