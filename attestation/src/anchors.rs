@@ -1,7 +1,7 @@
 //! The certificates that a chain may end in.
 use rustls_pki_types::{CertificateDer, TrustAnchor, pem::PemObject};
 
-use crate::certificate::Certificate;
+use crate::{Error, certificate::Certificate};
 
 /// "AWS Nitro Enclaves Root-G1"; SHA-256 of its DER: see the test below.
 const AWS_NITRO_ROOT_PEM: &str = include_str!("aws-nitro-enclaves-root-g1.pem");
@@ -17,7 +17,9 @@ pub struct TrustAnchors {
 #[derive(Clone, Debug)]
 struct Anchor {
     key: TrustAnchor<'static>,
-    certificate: Certificate,
+    not_before_s: u64,
+    not_after_s: u64,
+    path_length: Option<u64>,
 }
 
 /// Why something is no trust anchor.
@@ -62,15 +64,32 @@ impl TrustAnchors {
         })
     }
 
-    /// The anchors that are themselves valid at `now_s`.
-    pub(crate) fn valid_at(&self, now_s: u64) -> Vec<TrustAnchor<'_>> {
-        self.anchors
+    /// The anchors that are themselves valid at `now_s` and allow so many intermediates below them.
+    /// webpki takes the validity and the pathLenConstraint of an anchor for granted.
+    pub(crate) fn usable(
+        &self,
+        now_s: u64,
+        intermediates: usize,
+    ) -> Result<Vec<TrustAnchor<'_>>, Error> {
+        let valid = |anchor: &&Anchor| (anchor.not_before_s..=anchor.not_after_s).contains(&now_s);
+        if !self.anchors.iter().any(|anchor| valid(&anchor)) {
+            return Err(Error::NoValidAnchor);
+        }
+        let usable: Vec<_> = self
+            .anchors
             .iter()
+            .filter(valid)
             .filter(|anchor| {
-                (anchor.certificate.not_before_s..=anchor.certificate.not_after_s).contains(&now_s)
+                anchor
+                    .path_length
+                    .is_none_or(|max| intermediates as u64 <= max)
             })
             .map(|anchor| anchor.key.clone())
-            .collect()
+            .collect();
+        if usable.is_empty() {
+            return Err(Error::PathLength);
+        }
+        Ok(usable)
     }
 }
 
@@ -83,7 +102,12 @@ impl Anchor {
         if !certificate.is_ca || !certificate.may_sign_certificates() {
             return Err(AnchorError::NotAnAuthority);
         }
-        Ok(Self { key, certificate })
+        Ok(Self {
+            key,
+            not_before_s: certificate.not_before_s,
+            not_after_s: certificate.not_after_s,
+            path_length: certificate.path_length,
+        })
     }
 }
 
@@ -131,8 +155,10 @@ mod tests {
     #[test]
     fn an_anchor_counts_only_while_it_is_valid() {
         let anchors = TrustAnchors::aws_nitro();
-        assert_eq!(anchors.valid_at(1_572_269_285).len(), 1);
-        assert_eq!(anchors.valid_at(1_572_269_284).len(), 0);
-        assert_eq!(anchors.valid_at(2_519_044_086).len(), 0);
+        assert!(anchors.usable(1_572_269_285, 3).is_ok());
+        for outside in [1_572_269_284, 2_519_044_086] {
+            let refused = anchors.usable(outside, 3).err();
+            assert_eq!(refused, Some(Error::NoValidAnchor));
+        }
     }
 }

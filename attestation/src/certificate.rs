@@ -8,7 +8,11 @@ const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 
 /// Claims of a certificate that nothing has verified yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Certificate {
+pub(crate) struct Certificate<'a> {
+    /// The name of who signed it, in DER.
+    pub(crate) issuer: &'a [u8],
+    /// The name of whose key it has, in DER.
+    pub(crate) subject: &'a [u8],
     /// First second of validity, Unix time.
     pub(crate) not_before_s: u64,
     /// Last second of validity, Unix time.
@@ -17,11 +21,13 @@ pub(crate) struct Certificate {
     key_usage: u8,
     /// The cA flag of basicConstraints.
     pub(crate) is_ca: bool,
+    /// How many CAs may be between it and a signer: pathLenConstraint of basicConstraints.
+    pub(crate) path_length: Option<u64>,
 }
 
-impl Certificate {
+impl<'a> Certificate<'a> {
     /// `None` when the bytes are not a certificate of version 3.
-    pub(crate) fn parse(der: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(der: &'a [u8]) -> Option<Self> {
         let mut outer = Der::new(der);
         let mut certificate = outer.enter(tag::SEQUENCE)?;
         if !outer.is_empty() {
@@ -31,17 +37,20 @@ impl Certificate {
         tbs.take(tag::VERSION)?;
         tbs.any()?; // serialNumber
         tbs.take(tag::SEQUENCE)?; // signature
-        tbs.take(tag::SEQUENCE)?; // issuer
+        let issuer = tbs.take(tag::SEQUENCE)?;
         let mut validity = tbs.enter(tag::SEQUENCE)?;
         let not_before_s = time(&mut validity)?;
         let not_after_s = time(&mut validity)?;
-        tbs.take(tag::SEQUENCE)?; // subject
+        let subject = tbs.take(tag::SEQUENCE)?;
         tbs.take(tag::SEQUENCE)?; // subjectPublicKeyInfo
         let mut parsed = Self {
+            issuer,
+            subject,
             not_before_s,
             not_after_s,
             key_usage: 0,
             is_ca: false,
+            path_length: None,
         };
         if let Some(mut explicit) = tbs.enter(tag::EXTENSIONS) {
             parsed.read_extensions(explicit.enter(tag::SEQUENCE)?)?;
@@ -70,12 +79,24 @@ impl Certificate {
                 let bits = value.take(tag::BIT_STRING)?;
                 self.key_usage = bits.get(1).copied().unwrap_or(0);
             } else if id == BASIC_CONSTRAINTS {
-                let ca = value.enter(tag::SEQUENCE)?.take(tag::BOOLEAN);
-                self.is_ca = ca == Some(&[0xff]);
+                let mut constraints = value.enter(tag::SEQUENCE)?;
+                self.is_ca = constraints.take(tag::BOOLEAN) == Some(&[0xff]);
+                if !constraints.is_empty() {
+                    self.path_length = Some(unsigned(constraints.take(tag::INTEGER)?)?);
+                }
             }
         }
         Some(())
     }
+}
+
+/// A DER INTEGER that is not negative.
+fn unsigned(contents: &[u8]) -> Option<u64> {
+    if !(1..=8).contains(&contents.len()) || contents.first()? & 0x80 != 0 {
+        return None;
+    }
+    let shift = |value: u64, &byte: &u8| (value << 8) | u64::from(byte);
+    Some(contents.iter().fold(0, shift))
 }
 
 /// UTCTime or GeneralizedTime in the one form of RFC 5280 section 4.1.2.5, as Unix time.
@@ -186,6 +207,15 @@ mod tests {
         }
         assert_eq!(parse_time(tag::GENERALIZED_TIME, "21000229000000Z"), None);
         assert_eq!(parse_time(tag::OID, "230101000000Z"), None);
+    }
+
+    #[test]
+    fn integers_are_not_negative() {
+        assert_eq!(unsigned(&[0]), Some(0));
+        assert_eq!(unsigned(&[0, 0x80]), Some(0x80));
+        for none in [&[][..], &[0x80], &[0xff, 0], &[1; 9]] {
+            assert_eq!(unsigned(none), None);
+        }
     }
 
     #[test]

@@ -59,21 +59,31 @@ pub(crate) fn verify<'a>(
     if !leaf.may_sign_data() {
         return Err(Error::NoDigitalSignature);
     }
+    if leaf.path_length.is_some() {
+        return Err(Error::LeafPathLength);
+    }
     let (mut valid_from_s, mut valid_until_s) = (leaf.not_before_s, leaf.not_after_s);
-    for der in &intermediates {
+    let mut below = vec![leaf];
+    for der in intermediates.iter().rev() {
         let issuer = Certificate::parse(der).ok_or(Error::NotACertificate(Field::Cabundle))?;
         check_validity(&issuer, Field::Cabundle, at.now_s)?;
         if !issuer.may_sign_certificates() {
             return Err(Error::NoKeyCertSign);
         }
+        // Names that line up and never repeat leave webpki one path to try. Among certificates of
+        // one name it would try them in every order, a signature each time.
+        let lines_up = below
+            .last()
+            .is_some_and(|last| last.issuer == issuer.subject);
+        if !lines_up || below.iter().any(|lower| lower.subject == issuer.subject) {
+            return Err(Error::CabundleOrder);
+        }
         valid_from_s = valid_from_s.max(issuer.not_before_s);
         valid_until_s = valid_until_s.min(issuer.not_after_s);
+        below.push(issuer);
     }
 
-    let anchors = anchors.valid_at(at.now_s);
-    if anchors.is_empty() {
-        return Err(Error::NoValidAnchor);
-    }
+    let anchors = anchors.usable(at.now_s, intermediates.len())?;
     let time = Duration::from_secs(at.now_s.max(leaf.not_before_s));
     let end_entity =
         EndEntityCert::try_from(signer).map_err(|_| Error::NotACertificate(Field::Certificate))?;
@@ -104,7 +114,7 @@ pub(crate) fn verify<'a>(
     })
 }
 
-fn check_validity(certificate: &Certificate, field: Field, now_s: u64) -> Result<(), Error> {
+fn check_validity(certificate: &Certificate<'_>, field: Field, now_s: u64) -> Result<(), Error> {
     if now_s < certificate.not_before_s {
         return Err(Error::NotYetValid {
             field,

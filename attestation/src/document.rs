@@ -1,5 +1,5 @@
 //! The payload: the attestation document and its rules
-//! (AWS Nitro Enclaves NSM API, "attestation process", section 3.2.2).
+//! (AWS NSM API, `docs/attestation_process.md`, section 3.2.2).
 use core::fmt;
 
 use crate::{
@@ -7,8 +7,8 @@ use crate::{
     cbor::{CborError, Reader},
 };
 
-/// The longest document that is read. An NSM answers at most 0x3000 bytes.
-pub const MAX_DOCUMENT_BYTES: usize = 0x4000;
+/// The longest document that is read: a payload of 16384 bytes (AWS section 3.1) and its envelope.
+pub const MAX_DOCUMENT_BYTES: usize = 16_384 + 128;
 /// The most certificates in `cabundle`: a root, and the six intermediates that webpki follows.
 pub const MAX_CABUNDLE_CERTIFICATES: usize = 7;
 

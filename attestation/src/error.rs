@@ -1,13 +1,16 @@
 //! Why evidence is refused: one variant for each rule.
 use crate::{CborError, Field};
 
-/// The rule that a document breaks. "AWS" is the attestation process of the NSM API.
+/// The rule that a document breaks. "AWS" is `docs/attestation_process.md` of the
+/// NSM API.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     // Form: COSE_Sign1.
-    /// More bytes than an NSM can answer.
-    #[error("the document has {0} bytes: an NSM answers at most 12288 (NSM driver)")]
+    /// More bytes than a payload of 16384 and its envelope.
+    #[error(
+        "the document has {0} bytes: at most 16384 of payload, and its envelope (AWS section 3.1)"
+    )]
     TooLong(usize),
     /// The outer structure is not the CBOR of COSE_Sign1.
     #[error("the document is not a COSE_Sign1 (RFC 9052 section 4.2): {0}")]
@@ -27,10 +30,10 @@ pub enum Error {
 
     // Form: the fields.
     /// The payload is not a CBOR map with text keys, or something follows it.
-    #[error("the payload is not one CBOR map with text keys (AWS section 3.2.1): {0}")]
+    #[error("the payload is not one CBOR map with text keys (AWS section 2.2): {0}")]
     Payload(#[source] CborError),
     /// A value of another type.
-    #[error("{field} is of another type than AWS section 3.2.1 says: {source}")]
+    #[error("{field} is of another type than AWS section 3.2.2.2 says: {source}")]
     Value {
         /// The field.
         field: Field,
@@ -38,7 +41,7 @@ pub enum Error {
         source: CborError,
     },
     /// A key that is no field of a document.
-    #[error("the payload has a key that is none of the nine of AWS section 3.2.1")]
+    #[error("the payload has a key that is none of the nine of AWS section 3.2.2.1")]
     UnknownField,
     /// A key that comes twice.
     #[error("{0} comes twice (RFC 8949 section 5.6)")]
@@ -100,7 +103,7 @@ pub enum Error {
     #[error("a certificate in {0} is not X.509 version 3 in DER (RFC 5280 section 4.1)")]
     NotACertificate(Field),
     /// A certificate whose time has not come.
-    #[error("a certificate in {field} is not valid before {not_before_s} (RFC 5280 section 6.1.3)")]
+    #[error("a certificate in {field} is not valid before {not_before_s} (AWS section 3.2.3.1)")]
     NotYetValid {
         /// `certificate` or `cabundle`.
         field: Field,
@@ -108,7 +111,7 @@ pub enum Error {
         not_before_s: u64,
     },
     /// A certificate whose time is over.
-    #[error("a certificate in {field} is not valid after {not_after_s} (RFC 5280 section 6.1.3)")]
+    #[error("a certificate in {field} is not valid after {not_after_s} (AWS section 3.2.3.1)")]
     Expired {
         /// `certificate` or `cabundle`.
         field: Field,
@@ -116,32 +119,35 @@ pub enum Error {
         not_after_s: u64,
     },
     /// An issuer without keyCertSign.
-    #[error("an issuer in cabundle lacks keyCertSign (RFC 5280 section 4.2.1.3)")]
+    #[error("an issuer in cabundle lacks keyCertSign (AWS section 3.2.3.3)")]
     NoKeyCertSign,
     /// A signer without digitalSignature.
-    #[error("certificate lacks digitalSignature (RFC 5280 section 4.2.1.3)")]
+    #[error("certificate lacks digitalSignature (AWS section 3.2.3.3)")]
     NoDigitalSignature,
     /// No pinned root is valid at the time asked for.
-    #[error("no pinned root is valid at the time given (RFC 5280 section 6.1.1)")]
+    #[error("no pinned root is valid at the time given (AWS section 3.2.3.1)")]
     NoValidAnchor,
     /// The chain ends elsewhere than in a pinned root.
-    #[error("the chain does not end in a pinned root (AWS section 3.2.3.2)")]
+    #[error("the chain does not end in a pinned root (AWS section 3.2.3)")]
     UnknownRoot,
     /// A certificate that its issuer has not signed.
     #[error("the signature of a certificate is wrong (RFC 5280 section 6.1.3)")]
     CertificateSignature,
     /// An issuer that is no CA.
-    #[error("an issuer in cabundle is not a CA (RFC 5280 section 4.2.1.9)")]
+    #[error("an issuer in cabundle is not a CA (AWS section 3.2.3.2)")]
     IssuerNotCa,
     /// A signer that is a CA.
     #[error("certificate is that of a CA (AWS section 3.2.3.2)")]
     LeafIsCa,
+    /// A signer that says how many CAs may be below it.
+    #[error("certificate has a pathLenConstraint (AWS section 3.2.3.3)")]
+    LeafPathLength,
     /// More CAs below an issuer than it allows.
-    #[error("a pathLenConstraint is exceeded (RFC 5280 section 4.2.1.9)")]
+    #[error("a pathLenConstraint is exceeded (AWS section 3.2.3.2)")]
     PathLength,
     /// The certificates of the bundle are not, in this order, the chain.
     #[error(
-        "cabundle is not the chain from the root to the issuer of certificate, in this order (AWS section 3.2.3.1)"
+        "cabundle is not the chain from the root to the issuer of certificate, in this order (AWS section 3.2.3)"
     )]
     CabundleOrder,
     /// Any other rule of path validation.
@@ -162,10 +168,10 @@ pub enum Error {
     #[error("the policy names no image, or one without PCRs (RFC 9334 section 8.3)")]
     NoReferenceValues,
     /// The policy expects a nonce, but names none.
-    #[error("the policy names no nonce to expect (RFC 9334 section 10.3)")]
+    #[error("the policy names no nonce to expect (RFC 9334 section 10.2)")]
     NoExpectedNonce,
     /// Another nonce than the verifier's, or none.
-    #[error("the nonce is not the one expected (RFC 9334 section 10.3)")]
+    #[error("the nonce is not the one expected (RFC 9334 section 10.2)")]
     Nonce,
     /// Older than the policy allows.
     #[error("the document is {age_ms} ms old: too old (RFC 9334 section 10.1)")]
