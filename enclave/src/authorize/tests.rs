@@ -196,6 +196,8 @@ async fn quotas_of_key_and_tenant_are_limits() {
         let detail = "too many recent DPoP proofs of this key or tenant";
         let result = parties.authenticate(&second).await;
         assert_eq!(refusal(result), (LimitExceeded, detail));
+        let of_tenant = parties.authorizer.proofs_by_tenant.len();
+        assert_eq!(of_tenant, 1, "one key's excess is not its tenant's");
     }
 }
 
