@@ -1,0 +1,311 @@
+//! What an operator says.
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clients::{Client, Clients};
+
+/// The configuration file: TOML. Unknown fields are refused. It holds no secret: clients and the
+/// parent are recognised by the SHA-256 of theirs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configuration {
+    /// `iss` of the tokens and the origin of every URL, without trailing slash: https, or http on
+    /// loopback.
+    pub issuer: String,
+    /// Where clients and the parent connect (http; a reverse proxy adds TLS).
+    pub listen: SocketAddr,
+    /// Where the enclave fetches the key set (https with the key of [`tls_identity`]).
+    ///
+    /// [`tls_identity`]: crate::tls_identity
+    pub listen_tls: SocketAddr,
+    /// Where keys are kept; made with mode 0700 if there is none.
+    pub state_dir: PathBuf,
+    /// `sqlite:PATH`; without it, `control-plane.db` in the state directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+    /// The enclave's resource identifier: `audience` of its deployment configuration.
+    pub enclave: String,
+    /// SHA-256 of the credential that the parent fetches records with, in hexadecimal.
+    pub host_credential_sha256: String,
+    /// How long an access token is good; a dispatch token never more than two minutes.
+    #[serde(default = "default_access_token_life_s")]
+    pub access_token_life_s: u64,
+    /// Who may ask for tokens.
+    #[serde(default)]
+    pub clients: Vec<ClientConfiguration>,
+}
+
+/// One client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientConfiguration {
+    /// `client_id`.
+    pub id: String,
+    /// SHA-256 of its secret, in hexadecimal. The secret must be random, of 128 bits at least: a
+    /// plain hash does not slow down guessing.
+    pub secret_sha256: String,
+    /// The MCP resource that the client is, when it is an MCP server: it may exchange the tokens
+    /// that are for this resource, and no others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// The tenant.
+    pub org: String,
+    /// The scopes that it may have, and has when it asks for none.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+}
+
+fn default_access_token_life_s() -> u64 {
+    300
+}
+
+/// Why a configuration is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidConfiguration {
+    /// `issuer` is no origin, or http off loopback.
+    #[error(
+        "issuer must be an https origin without trailing slash, or http on a loopback address: {0}"
+    )]
+    Issuer(String),
+    /// `enclave` is no https URI, or has a trailing slash.
+    #[error("enclave must be an https resource identifier without trailing slash: {0}")]
+    Enclave(String),
+    /// A hash is not 64 hexadecimal digits.
+    #[error("{0} must be a SHA-256 in hexadecimal: 64 digits")]
+    Hash(String),
+    /// A client's id, org, scope or resource is malformed.
+    #[error("client {id:?}: {field} is empty, too long or has characters that are not allowed")]
+    Client {
+        /// Which client.
+        id: String,
+        /// Which field.
+        field: &'static str,
+    },
+    /// Two clients of one id, or of one resource, or a resource that is the issuer or the enclave.
+    #[error("client {0:?}: its id or resource is taken")]
+    Taken(String),
+    /// A life of zero, or of more than an hour.
+    #[error("access_token_life_s must be 1 to 3600: {0}")]
+    Life(u64),
+    /// `store` is PostgreSQL, which this version has no implementation for.
+    #[error("store: postgres:// is not supported yet; use sqlite:PATH")]
+    Postgres,
+    /// `store` is something else.
+    #[error("store must be sqlite:PATH: {0}")]
+    Store(String),
+}
+
+/// A configuration that has been checked.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) issuer: String,
+    pub(crate) enclave: String,
+    pub(crate) access_token_life_s: u64,
+    pub(crate) host_credential_sha256: [u8; 32],
+    pub(crate) clients: Clients,
+    pub(crate) store: PathBuf,
+}
+
+impl Configuration {
+    pub(crate) fn check(&self) -> Result<Settings, InvalidConfiguration> {
+        if !is_issuer(&self.issuer) {
+            return Err(InvalidConfiguration::Issuer(self.issuer.clone()));
+        }
+        if !is_resource(&self.enclave)
+            || !self.enclave.starts_with("https://")
+            || self.enclave.ends_with('/')
+        {
+            return Err(InvalidConfiguration::Enclave(self.enclave.clone()));
+        }
+        if !(1..=3600).contains(&self.access_token_life_s) {
+            return Err(InvalidConfiguration::Life(self.access_token_life_s));
+        }
+        Ok(Settings {
+            issuer: self.issuer.clone(),
+            enclave: self.enclave.clone(),
+            access_token_life_s: self.access_token_life_s,
+            host_credential_sha256: hash(&self.host_credential_sha256, "host_credential_sha256")?,
+            clients: self.check_clients()?,
+            store: self.store_path()?,
+        })
+    }
+
+    /// The database file: `store.path` of the simulator's `stack.json`.
+    pub fn store_path(&self) -> Result<PathBuf, InvalidConfiguration> {
+        let Some(store) = &self.store else {
+            return Ok(self.state_dir.join("control-plane.db"));
+        };
+        if store.starts_with("postgres://") || store.starts_with("postgresql://") {
+            return Err(InvalidConfiguration::Postgres);
+        }
+        match store.strip_prefix("sqlite:") {
+            Some(path) if !path.is_empty() && !path.contains([':', '?']) => {
+                Ok(Path::new(path.strip_prefix("//").unwrap_or(path)).to_owned())
+            }
+            _ => Err(InvalidConfiguration::Store(store.clone())),
+        }
+    }
+
+    fn check_clients(&self) -> Result<Clients, InvalidConfiguration> {
+        let mut clients = HashMap::new();
+        let mut resources = HashSet::from([self.issuer.as_str(), self.enclave.as_str()]);
+        for client in &self.clients {
+            let invalid = |field| InvalidConfiguration::Client {
+                id: client.id.clone(),
+                field,
+            };
+            if !is_identifier(&client.id) {
+                return Err(invalid("id"));
+            }
+            if !is_identifier(&client.org) {
+                return Err(invalid("org"));
+            }
+            if !client.scopes.iter().all(|scope| is_scope_token(scope)) {
+                return Err(invalid("scopes"));
+            }
+            if let Some(resource) = &client.resource {
+                if !is_resource(resource) {
+                    return Err(invalid("resource"));
+                }
+                if !resources.insert(resource) {
+                    return Err(InvalidConfiguration::Taken(client.id.clone()));
+                }
+            }
+            let parsed = Client {
+                id: client.id.clone(),
+                secret_sha256: hash(&client.secret_sha256, &format!("client {:?}", client.id))?,
+                resource: client.resource.clone(),
+                org: client.org.clone(),
+                scopes: client.scopes.clone(),
+            };
+            if clients.insert(client.id.clone(), parsed).is_some() {
+                return Err(InvalidConfiguration::Taken(client.id.clone()));
+            }
+        }
+        Ok(Clients::new(clients))
+    }
+}
+
+fn hash(text: &str, name: &str) -> Result<[u8; 32], InvalidConfiguration> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text, &mut bytes)
+        .map_err(|_| InvalidConfiguration::Hash(name.to_owned()))?;
+    Ok(bytes)
+}
+
+/// An origin, since `/.well-known/` is looked up at its root (RFC 8414 section 3).
+fn is_issuer(text: &str) -> bool {
+    let Ok(uri) = text.parse::<http::Uri>() else {
+        return false;
+    };
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return false;
+    };
+    if text != format!("{scheme}://{authority}") || authority.as_str().contains('@') {
+        return false;
+    }
+    let is_loopback = matches!(authority.host(), "127.0.0.1" | "localhost" | "[::1]");
+    scheme == "https" || (scheme == "http" && is_loopback)
+}
+
+/// RFC 8707 section 2: an absolute URI without fragment. It is kept byte for byte.
+fn is_resource(text: &str) -> bool {
+    let is_absolute = text.parse::<http::Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("https" | "http")) && uri.authority().is_some()
+    });
+    is_absolute && text.len() <= 1024 && !text.contains('#')
+}
+
+fn is_identifier(text: &str) -> bool {
+    (1..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// `scope-token` of RFC 6749 section 3.3.
+fn is_scope_token(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configuration() -> Configuration {
+        toml::from_str(&format!(
+            "issuer = 'https://as.example'\nlisten = '127.0.0.1:0'\nlisten_tls = '127.0.0.1:0'\n\
+             state_dir = 'state'\nenclave = 'https://enclave.example'\n\
+             host_credential_sha256 = '{hash}'\n\
+             [[clients]]\nid = 'a'\nsecret_sha256 = '{hash}'\norg = 'o'\nscopes = ['x:y']\n\
+             resource = 'http://127.0.0.1:1/mcp'\n",
+            hash = "00".repeat(32),
+        ))
+        .unwrap()
+    }
+
+    fn refusal(change: impl FnOnce(&mut Configuration)) -> Option<InvalidConfiguration> {
+        let mut configuration = configuration();
+        change(&mut configuration);
+        configuration.check().err()
+    }
+
+    #[test]
+    fn accepts_the_defaults_and_a_loopback_issuer() {
+        assert_eq!(refusal(|_| ()), None);
+        let settings = configuration().check().unwrap();
+        assert_eq!(settings.store, Path::new("state/control-plane.db"));
+        for issuer in [
+            "http://127.0.0.1:8080",
+            "http://localhost:1",
+            "http://[::1]:1",
+        ] {
+            assert_eq!(refusal(|c| c.issuer = issuer.into()), None, "{issuer}");
+        }
+        for (store, path) in [("sqlite:/a/b.db", "/a/b.db"), ("sqlite:///a.db", "/a.db")] {
+            let mut configuration = configuration();
+            configuration.store = Some(store.into());
+            assert_eq!(configuration.store_path().unwrap(), Path::new(path));
+        }
+    }
+
+    #[test]
+    fn refuses_what_would_not_work() {
+        use InvalidConfiguration as I;
+        for issuer in [
+            "",
+            "as.example",
+            "http://as.example",
+            "https://as.example/",
+            "https://as.example/x",
+            "https://user@as.example",
+            "ftp://as.example",
+            "http://127.0.0.1.evil.example",
+        ] {
+            let error = I::Issuer(issuer.to_owned());
+            assert_eq!(refusal(|c| c.issuer = issuer.into()), Some(error));
+        }
+        let postgres = refusal(|c| c.store = Some("postgres://h/d".into()));
+        assert_eq!(postgres, Some(I::Postgres));
+        assert!(refusal(|c| c.store = Some("mysql:x".into())).is_some());
+        assert!(refusal(|c| c.enclave.push('/')).is_some());
+        assert!(refusal(|c| c.access_token_life_s = 0).is_some());
+        assert!(refusal(|c| c.host_credential_sha256.push('0')).is_some());
+        assert!(refusal(|c| c.clients[0].secret_sha256.clear()).is_some());
+        assert!(refusal(|c| c.clients[0].id = "a b".into()).is_some());
+        assert!(refusal(|c| c.clients[0].scopes.push("a b".into())).is_some());
+        assert!(refusal(|c| c.clients[0].resource = Some("/mcp".into())).is_some());
+        assert!(refusal(|c| c.clients[0].resource = Some("https://m/#f".into())).is_some());
+        let enclave = configuration().enclave;
+        assert_eq!(
+            refusal(|c| c.clients[0].resource = Some(enclave)),
+            Some(I::Taken("a".into()))
+        );
+        assert!(refusal(|c| c.clients.push(c.clients[0].clone())).is_some());
+    }
+}

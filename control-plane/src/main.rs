@@ -1,0 +1,78 @@
+//! `dauth-control-plane --config FILE`.
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use dauth_control_plane::{Configuration, run};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The control plane of DAuth: an OAuth 2.1 authorization server with DPoP, and the vault of sealed
+/// records. It stores ciphertext and issues tokens; it cannot open a credential.
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLE)]
+struct Arguments {
+    /// The configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+const EXAMPLE: &str = "\
+Example configuration:
+
+    issuer = \"https://auth.example.com\"          # iss of the tokens; origin of every URL
+    listen = \"127.0.0.1:8080\"                    # http, for clients and the parent
+    listen_tls = \"0.0.0.0:8443\"                  # https, where the enclave gets the key set
+    state_dir = \"/var/lib/dauth\"                 # keys (0600), database, tls-spki-sha256
+    store = \"sqlite:/var/lib/dauth/control-plane.db\"
+    enclave = \"https://enclave.example.com\"      # audience of the enclave
+    host_credential_sha256 = \"<64 hex digits>\"   # of the credential that the parent uses
+    access_token_life_s = 300
+
+    [[clients]]
+    id = \"mcp-notes\"
+    secret_sha256 = \"<64 hex digits>\"            # of a random secret
+    resource = \"https://notes.example.com/mcp\"   # for an MCP server; leave out for others
+    org = \"acme\"
+    scopes = [\"notes:read\", \"notes:write\"]
+
+A hash is made with:  printf %s \"$SECRET\" | sha256sum
+RUST_LOG sets what is logged (default: info).";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match start(&arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without a standard error there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "dauth-control-plane: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let path = arguments.config.display();
+    let text = std::fs::read_to_string(&arguments.config)
+        .map_err(|error| format!("cannot read {path}: {error}"))?;
+    let configuration: Configuration =
+        toml::from_str(&text).map_err(|error| format!("{path}: {error}"))?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    run(configuration, shutdown).await?;
+    Ok(())
+}

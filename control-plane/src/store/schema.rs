@@ -1,0 +1,96 @@
+//! The tables, and how they came to be.
+use sqlx::SqlitePool;
+
+use super::StoreError;
+
+/// The table that records lie in.
+pub const RECORD_TABLE: &str = "connections";
+/// The column that holds a record's bytes.
+pub const RECORD_COLUMN: &str = "record";
+
+/// One step per schema version; a released step is never edited.
+const STEPS: &[&str] = &["
+    CREATE TABLE subjects (
+        id TEXT PRIMARY KEY,
+        source_issuer TEXT NOT NULL,
+        source_subject TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        UNIQUE (source_issuer, source_subject, kind)
+    ) STRICT;
+    CREATE TABLE connections (
+        id INTEGER PRIMARY KEY,
+        owner TEXT NOT NULL REFERENCES subjects (id),
+        handle TEXT NOT NULL,
+        org TEXT NOT NULL,
+        name TEXT NOT NULL,
+        base_url TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        fingerprint TEXT NOT NULL UNIQUE,
+        record BLOB NOT NULL,
+        receipt BLOB NOT NULL,
+        created INTEGER NOT NULL,
+        expires INTEGER NOT NULL,
+        revoked INTEGER,
+        UNIQUE (owner, handle)
+    ) STRICT;
+    CREATE TABLE connection_servers (
+        connection INTEGER NOT NULL REFERENCES connections (id),
+        resource TEXT NOT NULL,
+        PRIMARY KEY (connection, resource)
+    ) STRICT, WITHOUT ROWID;
+"];
+
+/// Applies the steps that the database has not seen, in one transaction.
+pub(super) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let (found,): (i64,) = sqlx::query_as("PRAGMA user_version")
+        .fetch_one(&mut *transaction)
+        .await?;
+    let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    let seen = usize::try_from(found)
+        .ok()
+        .filter(|seen| *seen <= STEPS.len());
+    let steps = seen
+        .and_then(|seen| STEPS.get(seen..))
+        .ok_or(StoreError::TooNew { found, known })?;
+    for step in steps {
+        sqlx::raw_sql(*step).execute(&mut *transaction).await?;
+    }
+    // A pragma takes no parameters; the number is this program's own.
+    let set_version = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {known}"));
+    sqlx::raw_sql(set_version)
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn refuses_a_later_schema_and_keeps_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.db");
+        for _ in 0..2 {
+            Store::open(&path).await.unwrap().close().await;
+        }
+        let store = Store::open(&path).await.unwrap();
+        sqlx::raw_sql("PRAGMA user_version = 99")
+            .execute(&store.pool)
+            .await
+            .unwrap();
+        store.close().await;
+        let refusal = Store::open(&path).await.unwrap_err();
+        assert!(matches!(refusal, StoreError::TooNew { found: 99, .. }));
+    }
+
+    #[test]
+    fn the_public_names_are_those_of_the_schema() {
+        assert!(STEPS[0].contains(&format!("CREATE TABLE {RECORD_TABLE} (")));
+        assert!(STEPS[0].contains(&format!("{RECORD_COLUMN} BLOB")));
+    }
+}
