@@ -86,10 +86,11 @@ pub enum OwnerError {
 }
 
 impl OwnerError {
-    /// The code, when the enclave refused.
+    /// The code, when the enclave or the control plane refused with one.
     pub fn code(&self) -> Option<Code> {
         match self {
             OwnerError::Enclave(error) => error.code(),
+            OwnerError::Vault(error) => error.code(),
             _ => None,
         }
     }

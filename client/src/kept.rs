@@ -64,3 +64,93 @@ fn header_of(record: &[u8]) -> Option<RecordHeader> {
         })?;
     RecordHeader::from_cbor(&bytes).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use coset::{CoseEncrypt0Builder, HeaderBuilder, iana};
+    use dauth_protocol::{AdmissionReceipt, Fingerprint, Owner};
+    use serde_bytes::ByteBuf;
+
+    use super::*;
+    use crate::receipt::tests::{Enclave, handle};
+
+    const POLICY: &str = r#"{"version":1,"base_url":"https://api.example","injection":{"kind":"bearer"},"rules":[]}"#;
+
+    fn record(policy: &str) -> Vec<u8> {
+        let header = RecordHeader {
+            layout: 1,
+            handle: handle(),
+            owner: Owner {
+                issuer: "i".into(),
+                subject: "s".into(),
+                thumbprint: "t".into(),
+            },
+            tenant: "o".into(),
+            policy: ByteBuf::from(policy),
+            version: 2,
+            created: 1,
+            expires: 2,
+        };
+        let protected = HeaderBuilder::new()
+            .algorithm(iana::Algorithm::A256GCM)
+            .text_value(DAUTH.to_owned(), Value::Bytes(header.to_cbor()))
+            .build();
+        CoseEncrypt0Builder::new()
+            .protected(protected)
+            .ciphertext(vec![7; 32])
+            .build()
+            .to_vec()
+            .unwrap()
+    }
+
+    fn stored(record: &[u8], receipt_for: &[u8], enclave: &Enclave) -> Admitted {
+        let claims = AdmissionReceipt {
+            layout: 1,
+            purpose: AdmissionReceipt::PURPOSE.to_owned(),
+            handle: handle(),
+            policy_sha256: ByteBuf::from(*Fingerprint::of(POLICY.as_bytes()).as_bytes()),
+            fingerprint: ByteBuf::from(*Fingerprint::of(receipt_for).as_bytes()),
+            version: 2,
+            admitted: 1,
+        };
+        Admitted {
+            record: STANDARD.encode(record),
+            receipt: STANDARD.encode(enclave.receipt(&claims, iana::Algorithm::ES256)),
+        }
+    }
+
+    #[test]
+    fn the_policy_that_the_receipt_vouches_for_is_kept() {
+        let (enclave, record) = (Enclave::new(), record(POLICY));
+        let admitted = stored(&record, &record, &enclave);
+        let kept = policy_of(&admitted, &handle(), 2, &enclave.spki()).unwrap();
+        assert_eq!(kept, Policy::from_json(POLICY.as_bytes()).unwrap());
+    }
+
+    #[test]
+    fn a_policy_that_the_control_plane_made_up_is_not() {
+        let enclave = Enclave::new();
+        let wider = record(&POLICY.replace("api.example", "evil.example"));
+        let made_up = [
+            stored(&wider, &wider, &enclave),
+            stored(&wider, &record(POLICY), &enclave),
+            stored(&record(POLICY), &record(POLICY), &Enclave::new()),
+        ];
+        for admitted in made_up {
+            let refused = policy_of(&admitted, &handle(), 2, &enclave.spki());
+            assert!(matches!(refused, Err(KeptPolicyError::NotVouchedFor(_))));
+        }
+        let older = stored(&record(POLICY), &record(POLICY), &enclave);
+        let refused = policy_of(&older, &handle(), 3, &enclave.spki());
+        assert_eq!(
+            refused,
+            Err(KeptPolicyError::NotVouchedFor(ReceiptError::Version))
+        );
+        let malformed = Admitted {
+            record: STANDARD.encode("x"),
+            receipt: String::new(),
+        };
+        let refused = policy_of(&malformed, &handle(), 2, &enclave.spki());
+        assert_eq!(refused, Err(KeptPolicyError::Malformed));
+    }
+}

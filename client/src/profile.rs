@@ -1,9 +1,7 @@
 //! The profile: one TOML file that names issuer, enclave, trust and the owner's key.
 use std::{
     collections::BTreeMap,
-    fs,
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -17,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    Trust,
+    Trust, private_file,
     trust::{AWS, Root, parse_pcrs},
 };
 
@@ -201,7 +199,7 @@ impl Profile {
             },
         };
         let text = Zeroizing::new(toml::to_string(&written).map_err(ProfileError::Write)?);
-        write_private(path, text.as_bytes()).map_err(|source| file(path, source))
+        private_file::write(path, text.as_bytes()).map_err(|source| file(path, source))
     }
 
     fn check(&self) -> Result<(), ProfileError> {
@@ -279,28 +277,6 @@ fn malformed(path: &Path, text: &str, error: &toml::de::Error) -> ProfileError {
         line: before.matches('\n').count() + 1,
         message: error.message().to_owned(),
     }
-}
-
-/// Writes beside the file, then renames: a reader sees the old or the new, whole.
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let beside = path.with_file_name(name);
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&beside)
-        .and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        })
-        .and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        // What is left of it must not stay, nor stand in the way of the next attempt.
-        let _ = fs::remove_file(&beside);
-    }
-    written
 }
 
 #[cfg(test)]

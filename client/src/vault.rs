@@ -1,10 +1,10 @@
 //! The control plane's connections, over DPoP-bound requests.
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dauth_dispatch::{
-    AccessToken, DpopKey, ResourceClient, ResourceError,
+    AccessToken, DpopKey, ResourceClient, ResourceError, Stated,
     web::{InsecureUrl, Reply, SecureUrl, WebError},
 };
-use dauth_protocol::{Fingerprint, Handle, Policy};
+use dauth_protocol::{Code, Fingerprint, Handle, Policy};
 use reqwest::Method;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
@@ -55,6 +55,20 @@ pub enum VaultError {
     /// The vault stored something else than it was given.
     #[error("the control plane says that it stored another record than the one admitted")]
     OtherRecord,
+}
+
+impl VaultError {
+    /// The code, when the control plane gave one.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            VaultError::NotFound(_) => Some(Code::ConnectionNotFound),
+            VaultError::Resource(ResourceError::Refused {
+                stated: Stated::Dauth(refusal),
+                ..
+            }) => Some(refusal.code),
+            _ => None,
+        }
+    }
 }
 
 /// An admitted record on its way into the vault, with what the vault lists of it.
@@ -109,7 +123,9 @@ impl Vault {
         access: &Access<'_>,
     ) -> Result<(), VaultError> {
         let below = format!("/{handle}/rotate");
-        let json = deposit.to_json();
+        let mut json = deposit.to_json();
+        // Of two rotations at once, the vault refuses the second.
+        json["version"] = deposit.version.into();
         let sent = self.send(Method::POST, &below, Some(&json), access).await;
         check_stored(&sent.map_err(|error| named(error, handle))?, deposit)
     }

@@ -3,9 +3,9 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use dauth_attested_tls::{Body, EndorsedKeys, Expectations, SendError, body};
-use dauth_protocol::{Code, Handle, limit::MAX_RECORD_BYTES, receipt::Admitted};
+use dauth_protocol::{Code, limit::MAX_RECORD_BYTES, receipt::Admitted};
 use http::{
-    HeaderMap, HeaderName, Method, Request, Response,
+    HeaderMap, Method, Request, Response,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
     uri::PathAndQuery,
 };
@@ -14,7 +14,8 @@ use hyper::body::Incoming;
 use tokio::sync::Mutex;
 
 use crate::{
-    AccessToken, DauthRefusal, DpopKey, ProofError, SessionError,
+    AccessToken, CallBody, CallError, CallRequest, DauthRefusal, DpopKey, ProofError, SessionError,
+    call::{DPOP, passing, target},
     live::Live,
     proof::{ProofFor, prove},
     refusal::MAX_PROBLEM_BYTES,
@@ -24,84 +25,6 @@ use crate::{
 pub const MAX_SESSION_AGE: Duration = Duration::from_secs(600);
 /// A reply to an admission: record and receipt in base64, and the JSON around them.
 const MAX_ADMITTED_BYTES: usize = MAX_RECORD_BYTES * 2;
-
-const DPOP: HeaderName = HeaderName::from_static("dpop");
-
-/// Fields of a caller's request that are the session's own: set by it, never taken over.
-const OF_THE_SESSION: &[&str] = &[
-    "connection",
-    "content-length",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
-/// The body of a call.
-#[derive(Debug)]
-pub enum CallBody {
-    /// Bytes at hand. They can be sent a second time when the enclave asks for a newer nonce.
-    Bytes(Bytes),
-    /// A stream. It is sent once; if the nonce was too old, the refusal goes to the caller.
-    Stream(Body),
-}
-
-/// A sealed call.
-#[derive(Debug)]
-pub struct CallRequest {
-    /// Which connection.
-    pub handle: Handle,
-    /// The method.
-    pub method: Method,
-    /// The path below the connection's base URL, from its `/`, and the query; sent as it stands.
-    pub path_and_query: String,
-    /// Header fields for the upstream; the enclave passes those that it allows.
-    pub headers: HeaderMap,
-    /// The body.
-    pub body: CallBody,
-}
-
-/// Why a request to the enclave has no answer of its own.
-#[derive(Debug, thiserror::Error)]
-pub enum CallError {
-    /// There is no attested session.
-    #[error(transparent)]
-    Session(#[from] SessionError),
-    /// DAuth refused.
-    #[error(transparent)]
-    Refused(#[from] DauthRefusal),
-    /// No proof could be made.
-    #[error(transparent)]
-    Proof(#[from] ProofError),
-    /// The session broke. Whether the enclave acted on the request is not known.
-    #[error("the session with the enclave broke, and the call may have been made: {0}")]
-    Broken(#[source] hyper::Error),
-    /// The path cannot be sent as it stands.
-    #[error("the path must begin with / and hold no space and no fragment: {0:?}")]
-    Path(String),
-    /// A caller's own credential or proof for DAuth.
-    #[error("the header {0} belongs to DAuth itself and cannot be set by a caller")]
-    ReservedHeader(HeaderName),
-    /// The access token holds what no header can carry.
-    #[error("the access token cannot be sent: it holds characters that no header may hold")]
-    Token,
-    /// The enclave's answer is not the one that the request has.
-    #[error("the enclave's answer is malformed")]
-    Malformed,
-}
-
-impl CallError {
-    /// The code, when DAuth refused.
-    pub fn code(&self) -> Option<Code> {
-        match self {
-            CallError::Refused(refusal) => Some(refusal.code),
-            _ => None,
-        }
-    }
-}
 
 /// Sends requests to one enclave, or one fleet of them, behind an ingress.
 ///
@@ -144,15 +67,9 @@ impl EnclaveClient {
         token: &AccessToken,
         key: &DpopKey,
     ) -> Result<Response<Incoming>, CallError> {
-        let below = &request.path_and_query;
-        let target = format!("/v1/connections/{}{below}", request.handle);
-        // `PathAndQuery` would drop a fragment without a word.
-        if !below.starts_with('/') || below.contains('#') {
-            return Err(CallError::Path(below.clone()));
-        }
         let outgoing = Outgoing {
             method: request.method,
-            target: target.parse().map_err(|_| CallError::Path(below.clone()))?,
+            target: target(&request.handle, &request.path_and_query)?,
             headers: passing(request.headers)?,
         };
         self.send(outgoing, request.body, token, key).await
@@ -304,19 +221,6 @@ struct Outgoing {
 
 fn full(bytes: Bytes) -> Body {
     body(Full::new(bytes))
-}
-
-/// A caller's fields, without those of the session; DAuth's own are an error, not a silent loss.
-fn passing(mut headers: HeaderMap) -> Result<HeaderMap, CallError> {
-    for reserved in [AUTHORIZATION, DPOP] {
-        if headers.contains_key(&reserved) {
-            return Err(CallError::ReservedHeader(reserved));
-        }
-    }
-    for name in OF_THE_SESSION {
-        headers.remove(*name);
-    }
-    Ok(headers)
 }
 
 async fn explained(code: Code, response: Response<Incoming>) -> DauthRefusal {

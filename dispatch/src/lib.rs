@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod access_token;
+mod call;
 mod discovery;
 mod enclave;
 mod key;
@@ -25,12 +26,13 @@ mod token_reply;
 pub mod web;
 
 pub use access_token::AccessToken;
+pub use call::{CallBody, CallError, CallRequest};
 pub use discovery::{AuthorizationServer, DiscoveryError};
-pub use enclave::{CallBody, CallError, CallRequest, EnclaveClient, MAX_SESSION_AGE};
+pub use enclave::{EnclaveClient, MAX_SESSION_AGE};
 pub use key::{DpopKey, DpopKeyError};
 pub use live::SessionError;
 pub use proof::ProofError;
 pub use refusal::DauthRefusal;
-pub use resource::{ResourceClient, ResourceError};
+pub use resource::{ResourceClient, ResourceError, Stated};
 pub use token_client::{ClientCredentials, TokenClient};
 pub use token_reply::{OAuthError, TokenError};

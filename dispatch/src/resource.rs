@@ -2,7 +2,7 @@
 use reqwest::{Method, header::AUTHORIZATION};
 
 use crate::{
-    AccessToken, DpopKey, OAuthError, ProofError,
+    AccessToken, DauthRefusal, DpopKey, OAuthError, ProofError,
     nonce::{Learned, Nonces},
     proof::{ProofFor, prove},
     web::{self, Reply, SecureUrl, WebError},
@@ -25,19 +25,45 @@ pub enum ResourceError {
     #[error(transparent)]
     Proof(#[from] ProofError),
     /// The resource refused.
-    #[error("{url} refused with status {status}{}", described(.error.as_ref()))]
+    #[error("{url} refused with status {status}{stated}")]
     Refused {
         /// What was asked for.
         url: String,
         /// The status.
         status: u16,
-        /// The OAuth error in the body, if there was one.
-        error: Option<OAuthError>,
+        /// What it said of its reason.
+        stated: Stated,
     },
 }
 
-fn described(error: Option<&OAuthError>) -> String {
-    error.map(|error| format!(": {error}")).unwrap_or_default()
+/// What a resource said of its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stated {
+    /// A problem document of DAuth's.
+    Dauth(DauthRefusal),
+    /// An OAuth error.
+    OAuth(OAuthError),
+    /// Nothing that this client reads.
+    Nothing,
+}
+
+impl Stated {
+    fn of(reply: &Reply) -> Self {
+        if let Some(code) = DauthRefusal::code_of(&reply.headers) {
+            return Stated::Dauth(DauthRefusal::from_reply(code, &reply.body));
+        }
+        OAuthError::from_json(&reply.body).map_or(Stated::Nothing, Stated::OAuth)
+    }
+}
+
+impl core::fmt::Display for Stated {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Stated::Dauth(refusal) => write!(f, ": {refusal}"),
+            Stated::OAuth(error) => write!(f, ": {error}"),
+            Stated::Nothing => Ok(()),
+        }
+    }
 }
 
 impl ResourceClient {
@@ -69,7 +95,7 @@ impl ResourceClient {
         Err(ResourceError::Refused {
             url: url.as_str().to_owned(),
             status: reply.status,
-            error: OAuthError::from_json(&reply.body),
+            stated: Stated::of(&reply),
         })
     }
 

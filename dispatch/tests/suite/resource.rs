@@ -1,5 +1,6 @@
 //! Requests to a protected resource.
-use dauth_dispatch::{AccessToken, DpopKey, ResourceClient, ResourceError, web::SecureUrl};
+use dauth_dispatch::{AccessToken, DpopKey, ResourceClient, ResourceError, Stated, web::SecureUrl};
+use dauth_protocol::{Code, Problem};
 use reqwest::Method;
 
 use crate::plain_server::{PlainServer, proof, reply};
@@ -12,7 +13,14 @@ async fn a_request_is_proven_and_repeated_once_for_a_nonce() {
         assert_eq!(seen.head.headers["authorization"], "DPoP t1");
         match proof.nonce() {
             Some("n1") => reply(201, Some("n2"), &seen.body),
-            Some("n2") => reply(404, None, r#"{"error":"not_found"}"#),
+            Some("n2") => {
+                let code = Code::ConnectionNotFound;
+                let problem = Problem::new(code, Some("not yours")).to_json();
+                let mut response = reply(404, None, &String::from_utf8(problem).unwrap());
+                let value = code.as_str().parse().unwrap();
+                response.headers_mut().insert("dauth-error", value);
+                response
+            }
             _ => reply(401, Some("n1"), ""),
         }
     })
@@ -31,10 +39,11 @@ async fn a_request_is_proven_and_repeated_once_for_a_nonce() {
     match sent().await {
         Err(ResourceError::Refused {
             status: 404,
-            error: Some(error),
+            stated: Stated::Dauth(refusal),
             ..
         }) => {
-            assert_eq!(error.error, "not_found");
+            assert_eq!(refusal.code, Code::ConnectionNotFound);
+            assert_eq!(refusal.detail.as_deref(), Some("not yours"));
         }
         other => panic!("{other:?}"),
     }
