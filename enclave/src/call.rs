@@ -17,10 +17,12 @@ use tokio::time::timeout;
 
 use crate::{
     authorize::{Authorized, Call},
-    inject::{self, Prepared},
+    inject::{self, Placeholder, Prepared, Rendered},
     refusal::Refusal,
     scrub::ScrubbedBody,
-    upstream::{Lease, Origin, Outgoing, OutgoingError, PoolKey, Sent, TIMED_OUT, Upstream},
+    upstream::{
+        Lease, NoReply, Origin, Outgoing, OutgoingError, PoolKey, Sent, TIMED_OUT, Upstream,
+    },
 };
 
 impl Upstream {
@@ -60,39 +62,68 @@ impl Upstream {
             authority: call.policy.base_url.authority(),
         };
         let has_body = !body.is_end_stream();
+        // Before anything is dialled, so that what cannot be sent is seen by nobody.
+        let ready = Ready::new(call, secret, body)?;
         let lease = self.lease(key.clone(), &call.policy.base_url).await?;
         let origin = lease.origin();
-        let unsent = match send(call, secret, body, lease).await {
+        let unsent = match ready.send(lease).await {
             Ok(replied) => return Ok(replied),
-            Err((_, Sent::Nothing(request))) if origin == Origin::Pool => request.into_body(),
+            Err(NoReply {
+                sent: Sent::Nothing(request),
+                ..
+            }) if origin == Origin::Pool => request.into_body(),
             // RFC 9110 section 9.2.2: an idempotent request may be repeated.
-            Err((_, Sent::Unanswered))
-                if origin == Origin::Pool && !has_body && call.method.is_idempotent() =>
-            {
+            Err(NoReply {
+                sent: Sent::Unanswered,
+                ..
+            }) if origin == Origin::Pool && !has_body && call.method.is_idempotent() => {
                 Outgoing::empty()
             }
-            Err((refusal, _)) => return Err(refusal),
+            Err(NoReply { refusal, .. }) => return Err(refusal),
         };
+        let ready = Ready::new(call, secret, unsent)?;
         let lease = self.lease_new(key, &call.policy.base_url).await?;
-        send(call, secret, unsent, lease).await.map_err(|(refusal, _)| refusal)
+        ready.send(lease).await.map_err(|no_reply| no_reply.refusal)
     }
 }
 
-async fn send(
-    call: &Call,
-    secret: &Secret,
-    body: Outgoing,
-    mut lease: Lease,
-) -> Result<(Response<Incoming>, Lease), (Refusal, Sent)> {
-    let failed = |refusal| (refusal, Sent::Failed);
-    let Prepared { carrier, placeholder, rendered } =
-        Prepared::new(&call.policy.injection, secret.expose()).map_err(failed)?;
-    let request: Request<Outgoing> = request::build(call, carrier, body).map_err(failed)?;
-    match lease.connection().send(request, placeholder, rendered).await {
-        Ok(response) => Ok((response, lease)),
-        Err(no_reply) => Err((no_reply.refusal, no_reply.sent)),
+/// A request and what goes into it above TLS.
+struct Ready {
+    request: Request<Outgoing>,
+    placeholder: Placeholder,
+    rendered: Rendered,
+}
+
+impl Ready {
+    fn new(call: &Call, secret: &Secret, body: Outgoing) -> Result<Self, Refusal> {
+        let Prepared {
+            carrier,
+            placeholder,
+            rendered,
+        } = Prepared::new(&call.policy.injection, secret.expose())?;
+        let request = request::build(call, carrier, body)?;
+        Ok(Self {
+            request,
+            placeholder,
+            rendered,
+        })
+    }
+
+    async fn send(self, mut lease: Lease) -> Result<(Response<Incoming>, Lease), NoReply> {
+        let Self {
+            request,
+            placeholder,
+            rendered,
+        } = self;
+        let response = lease
+            .connection()
+            .send(request, placeholder, rendered)
+            .await?;
+        Ok((response, lease))
     }
 }
 
-const UNSENDABLE: Refusal =
-    Refusal::new(Code::InvalidRequest, "the path, query or headers cannot be sent upstream");
+const UNSENDABLE: Refusal = Refusal::new(
+    Code::InvalidRequest,
+    "the path, query or headers cannot be sent upstream",
+);

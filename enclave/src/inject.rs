@@ -85,7 +85,12 @@ impl Placeholder {
         let mut bytes = vec![0; length];
         rand::fill(&mut bytes).map_err(|_| NO_RANDOMNESS)?;
         // The slight bias of the remainder costs less than a tenth of a bit a character.
-        let letter = |b: u8| ALPHABET.get(usize::from(b) % ALPHABET.len()).copied().map(char::from);
+        let letter = |b: u8| {
+            ALPHABET
+                .get(usize::from(b) % ALPHABET.len())
+                .copied()
+                .map(char::from)
+        };
         Ok(Self(bytes.into_iter().filter_map(letter).collect()))
     }
 
@@ -101,7 +106,11 @@ impl Prepared {
         let rendered = Rendered::new(injection, secret)?;
         let placeholder = Placeholder::random(rendered.length())?;
         let carrier = Carrier::new(injection, &placeholder)?;
-        Ok(Self { carrier, placeholder, rendered })
+        Ok(Self {
+            carrier,
+            placeholder,
+            rendered,
+        })
     }
 }
 
@@ -109,16 +118,23 @@ impl Carrier {
     fn new(injection: &Injection, placeholder: &Placeholder) -> Result<Self, Refusal> {
         let placeholder = placeholder.as_str();
         let field = |name: HeaderName, value: String| {
-            HeaderValue::try_from(value).map(|value| Self::Header(name, value)).or(Err(UNSENDABLE))
+            HeaderValue::try_from(value)
+                .map(|value| Self::Header(name, value))
+                .or(Err(UNSENDABLE))
         };
         match injection {
             Injection::Bearer {} => field(header::AUTHORIZATION, format!("Bearer {placeholder}")),
             Injection::Basic { .. } => field(header::AUTHORIZATION, format!("Basic {placeholder}")),
             Injection::Header { template } => {
                 let (before, after) = template.around_secret();
-                field(template.name().clone(), format!("{before}{placeholder}{after}"))
+                field(
+                    template.name().clone(),
+                    format!("{before}{placeholder}{after}"),
+                )
             }
-            Injection::Query { name } => Ok(Self::Query(format!("{}={placeholder}", name.as_str()))),
+            Injection::Query { name } => {
+                Ok(Self::Query(format!("{}={placeholder}", name.as_str())))
+            }
         }
     }
 }
@@ -126,9 +142,10 @@ impl Carrier {
 /// Refuses a caller's query that has the credential's parameter, in whatever spelling.
 pub fn check_query(injection: &Injection, query: Option<&str>) -> Result<(), Refusal> {
     match (injection, query) {
-        (Injection::Query { name }, Some(query)) if names(query, name) => {
-            Err(Refusal::new(Code::InvalidRequest, "the query has the credential's own parameter"))
-        }
+        (Injection::Query { name }, Some(query)) if names(query, name) => Err(Refusal::new(
+            Code::InvalidRequest,
+            "the query has the credential's own parameter",
+        )),
         _ => Ok(()),
     }
 }
@@ -143,8 +160,13 @@ fn names(query: &str, name: &QueryName) -> bool {
         let base = decoded.split(|b| *b == b'[').next().unwrap_or_default();
         let is_space = |b: &u8| matches!(b, b'+' | b' ' | 0);
         let start = base.iter().position(|b| !is_space(b)).unwrap_or(base.len());
-        let end = base.iter().rposition(|b| !is_space(b)).map_or(start, |at| at + 1);
-        base.get(start..end).unwrap_or_default().eq_ignore_ascii_case(name.as_str().as_bytes())
+        let end = base
+            .iter()
+            .rposition(|b| !is_space(b))
+            .map_or(start, |at| at + 1);
+        base.get(start..end)
+            .unwrap_or_default()
+            .eq_ignore_ascii_case(name.as_str().as_bytes())
     })
 }
 
@@ -155,7 +177,9 @@ fn percent_decoded(text: &str) -> Vec<u8> {
         let escaped = (byte == b'%').then(|| after.split_at_checked(2)).flatten();
         let value = escaped.and_then(|(digits, after)| {
             let mut value = [0; 1];
-            hex::decode_to_slice(digits, &mut value).ok().map(|()| (value, after))
+            hex::decode_to_slice(digits, &mut value)
+                .ok()
+                .map(|()| (value, after))
         });
         match value {
             Some(([value], after)) => {
@@ -206,13 +230,21 @@ pub(crate) fn percent_encoded(secret: &[u8]) -> WipedBuffer {
 }
 
 fn check(secret: &[u8], is_sendable: impl Fn(u8) -> bool) -> Result<(), Refusal> {
-    if secret.iter().all(|b| is_sendable(*b)) { Ok(()) } else { Err(UNSENDABLE) }
+    if secret.iter().all(|b| is_sendable(*b)) {
+        Ok(())
+    } else {
+        Err(UNSENDABLE)
+    }
 }
 
-const UNSENDABLE: Refusal =
-    Refusal::new(Code::InvalidRequest, "the credential holds bytes that its place cannot carry");
-const TOO_SHORT: Refusal =
-    Refusal::new(Code::InvalidRequest, "the credential is too short to be told from other text");
+const UNSENDABLE: Refusal = Refusal::new(
+    Code::InvalidRequest,
+    "the credential holds bytes that its place cannot carry",
+);
+const TOO_SHORT: Refusal = Refusal::new(
+    Code::InvalidRequest,
+    "the credential is too short to be told from other text",
+);
 const NO_RANDOMNESS: Refusal =
     Refusal::new(Code::EnclaveUnavailable, "the enclave has no randomness");
 
@@ -237,10 +269,26 @@ mod tests {
     #[test]
     fn renders_each_injection() {
         let cases = [
-            (r#"{"kind":"bearer"}"#, &b"0123456789abcdef"[..], &b"0123456789abcdef"[..]),
-            (r#"{"kind":"basic","user":"me"}"#, b"0123456789abcdef", b"bWU6MDEyMzQ1Njc4OWFiY2RlZg=="),
-            (r#"{"kind":"header","template":"X-Key: k {secret};"}"#, SECRET, SECRET),
-            (r#"{"kind":"query","name":"k"}"#, SECRET, b"sk-0123456789%2F%2B%3D%20ab"),
+            (
+                r#"{"kind":"bearer"}"#,
+                &b"0123456789abcdef"[..],
+                &b"0123456789abcdef"[..],
+            ),
+            (
+                r#"{"kind":"basic","user":"me"}"#,
+                b"0123456789abcdef",
+                b"bWU6MDEyMzQ1Njc4OWFiY2RlZg==",
+            ),
+            (
+                r#"{"kind":"header","template":"X-Key: k {secret};"}"#,
+                SECRET,
+                SECRET,
+            ),
+            (
+                r#"{"kind":"query","name":"k"}"#,
+                SECRET,
+                b"sk-0123456789%2F%2B%3D%20ab",
+            ),
         ];
         for (json, secret, expected) in cases {
             let rendered = Rendered::new(&injection(json), secret).ok().unwrap();
@@ -250,15 +298,20 @@ mod tests {
 
     #[test]
     fn the_library_sees_a_placeholder_of_the_same_length() {
-        let prepared =
-            Prepared::new(&injection(r#"{"kind":"header","template":"X-Key: k {secret};"}"#), SECRET)
-                .ok()
-                .unwrap();
+        let prepared = Prepared::new(
+            &injection(r#"{"kind":"header","template":"X-Key: k {secret};"}"#),
+            SECRET,
+        )
+        .ok()
+        .unwrap();
         let placeholder = prepared.placeholder.as_str();
         assert_eq!(placeholder.len(), SECRET.len());
         assert!(placeholder.bytes().all(|b| b.is_ascii_alphanumeric()));
         let value = HeaderValue::try_from(format!("k {placeholder};")).unwrap();
-        assert_eq!(prepared.carrier, Carrier::Header("x-key".parse().unwrap(), value));
+        assert_eq!(
+            prepared.carrier,
+            Carrier::Header("x-key".parse().unwrap(), value)
+        );
         let again = Placeholder::random(placeholder.len()).unwrap();
         assert_ne!(again, prepared.placeholder);
     }
@@ -275,10 +328,19 @@ mod tests {
             assert_eq!(Rendered::new(&bearer(), bad).err(), Some(UNSENDABLE));
             assert_eq!(Rendered::new(&header, bad).err(), Some(UNSENDABLE));
         }
-        assert_eq!(Rendered::new(&bearer(), b"0123456789 abcdef").err(), Some(UNSENDABLE));
-        assert_eq!(Rendered::new(&header, b" 0123456789abcdef").err(), Some(UNSENDABLE));
+        assert_eq!(
+            Rendered::new(&bearer(), b"0123456789 abcdef").err(),
+            Some(UNSENDABLE)
+        );
+        assert_eq!(
+            Rendered::new(&header, b" 0123456789abcdef").err(),
+            Some(UNSENDABLE)
+        );
         let basic = injection(r#"{"kind":"basic","user":"me"}"#);
-        assert_eq!(Rendered::new(&basic, b"0123456789\nabcdef").err(), Some(UNSENDABLE));
+        assert_eq!(
+            Rendered::new(&basic, b"0123456789\nabcdef").err(),
+            Some(UNSENDABLE)
+        );
         assert_eq!(Rendered::new(&bearer(), b"short").err(), Some(TOO_SHORT));
     }
 
@@ -296,10 +358,17 @@ mod tests {
             "+api_key=x",
             "api_key%00=x",
         ] {
-            assert!(check_query(&query(), Some(query_string)).is_err(), "{query_string}");
+            assert!(
+                check_query(&query(), Some(query_string)).is_err(),
+                "{query_string}"
+            );
         }
         for query_string in ["", "api_keys=1", "x=api_key", "a%3Dapi_key", "%zz=1", "%"] {
-            assert_eq!(check_query(&query(), Some(query_string)), Ok(()), "{query_string}");
+            assert_eq!(
+                check_query(&query(), Some(query_string)),
+                Ok(()),
+                "{query_string}"
+            );
         }
         assert_eq!(check_query(&bearer(), Some("api_key=1")), Ok(()));
         assert_eq!(check_query(&query(), None), Ok(()));

@@ -15,8 +15,8 @@ mod oracle;
 mod search;
 mod view;
 
-pub use body::{BodyError, ScrubbedBody};
 pub(crate) use body::Reply;
+pub use body::{BodyError, ScrubbedBody};
 pub(crate) use decode::Encoding;
 pub(crate) use head::{nominated, passing_to_caller, scrub_fields};
 
@@ -30,8 +30,9 @@ use crate::wipe::WipedBuffer;
 /// What stands in the place of a secret.
 pub const REDACTED: &[u8] = b"[redacted]";
 
-/// The most bytes that escaping makes of one, in a text that is escaped throughout: `\u0041`.
-const EXPANSION: usize = 6;
+/// The most bytes that escaping makes of one, in a text that is escaped throughout, one escape
+/// within another: `\u0026#x41;`, `\\u0041`.
+const EXPANSION: usize = 12;
 
 /// How bytes are held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +70,13 @@ impl Scrubber {
             Delivery::WholeEvents if forms.has_blank_line() => Delivery::FixedTail,
             delivery => delivery,
         };
-        Self { forms, delivery, tail: WipedBuffer::with_capacity(0), covered: 0, acted: false }
+        Self {
+            forms,
+            delivery,
+            tail: WipedBuffer::with_capacity(0),
+            covered: 0,
+            acted: false,
+        }
     }
 
     /// Changes how bytes are held back; before the first [`Self::push`].

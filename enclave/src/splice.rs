@@ -62,15 +62,27 @@ impl<S> Splice<S> {
     /// Wraps `inner`, a TLS stream whose handshake is done.
     pub fn new(inner: S) -> (Self, Splicer) {
         let slot = Slot::default();
-        let splicer = Splicer { slot: Arc::clone(&slot) };
-        (Self { inner, slot, phase: Phase::Idle }, splicer)
+        let splicer = Splicer {
+            slot: Arc::clone(&slot),
+        };
+        (
+            Self {
+                inner,
+                slot,
+                phase: Phase::Idle,
+            },
+            splicer,
+        )
     }
 }
 
 impl Splicer {
     /// Prepares the next request: its head must hold `placeholder` exactly once.
     pub fn arm(&self, placeholder: Placeholder, rendered: Rendered) {
-        self.set(Some(Armed { placeholder, rendered }));
+        self.set(Some(Armed {
+            placeholder,
+            rendered,
+        }));
     }
 
     fn set(&self, armed: Option<Armed>) {
@@ -101,7 +113,10 @@ impl Armed {
 }
 
 fn misplaced() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "the credential's place is not in the head")
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "the credential's place is not in the head",
+    )
 }
 
 /// Appends to `head` what of `bytes` belongs to it; says how much that was and whether it is whole.
@@ -111,7 +126,8 @@ fn take_head(head: &mut WipedBuffer, bytes: &[u8]) -> io::Result<(usize, bool)> 
     head.append(bytes.get(..room).unwrap_or(bytes));
     // The end of the head may lie across writes.
     let from = before.saturating_sub(3);
-    let end = memmem::find(head.get(from..).unwrap_or_default(), b"\r\n\r\n").map(|at| from + at + 4);
+    let end =
+        memmem::find(head.get(from..).unwrap_or_default(), b"\r\n\r\n").map(|at| from + at + 4);
     match end {
         Some(end) => {
             head.truncate(end);
@@ -124,7 +140,10 @@ fn take_head(head: &mut WipedBuffer, bytes: &[u8]) -> io::Result<(usize, bool)> 
 
 impl<S: AsyncWrite + Unpin> Splice<S> {
     fn take_armed(&self) -> Option<Armed> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.slot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// Hands what is left of a head to TLS, and wipes it.
@@ -146,7 +165,9 @@ impl<S: AsyncWrite + Unpin> Splice<S> {
 
     /// Takes bytes of a head; once it is whole, the credential goes in and the armed pair is gone.
     fn take(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Phase::Head(armed, head) = &mut self.phase else { return Err(misplaced()) };
+        let Phase::Head(armed, head) = &mut self.phase else {
+            return Err(misplaced());
+        };
         let (taken, is_whole) = take_head(head, bytes)?;
         if is_whole {
             armed.splice(head)?;
@@ -176,7 +197,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Splice<S> {
         match this.phase {
             Phase::Body => Pin::new(&mut this.inner).poll_write(cx, bytes),
             Phase::Head(..) => {
-                let taken = this.take(bytes).inspect_err(|_| this.phase = Phase::Failed)?;
+                let taken = this
+                    .take(bytes)
+                    .inspect_err(|_| this.phase = Phase::Failed)?;
                 // The bytes are taken either way: what TLS has no room for goes with a later poll.
                 match this.poll_send_head(cx) {
                     Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -291,8 +314,14 @@ mod tests {
         let first = arm(&splicer);
         splice.write_all(&head(&first)).await.unwrap();
         let second = arm(&splicer);
-        assert!(splice.write_all(&head(&first)).await.is_err(), "an old placeholder");
-        assert!(splice.write_all(&head(&second)).await.is_err(), "a failed connection");
+        assert!(
+            splice.write_all(&head(&first)).await.is_err(),
+            "an old placeholder"
+        );
+        assert!(
+            splice.write_all(&head(&second)).await.is_err(),
+            "a failed connection"
+        );
         drop(splice);
         let mut sent = Vec::new();
         far.read_to_end(&mut sent).await.unwrap();
@@ -307,7 +336,12 @@ mod tests {
 
         let (mut splice, splicer, _far) = pair(4096);
         let placeholder = arm(&splicer);
-        assert!(splice.write_all(&head(&placeholder.repeat(2))).await.is_err());
+        assert!(
+            splice
+                .write_all(&head(&placeholder.repeat(2)))
+                .await
+                .is_err()
+        );
 
         let (mut splice, _splicer, _far) = pair(4096);
         assert!(splice.write_all(b"GET").await.is_err(), "not armed");
@@ -317,7 +351,12 @@ mod tests {
     async fn an_endless_head_is_refused() {
         let (mut splice, splicer, mut far) = pair(4096);
         arm(&splicer);
-        assert!(splice.write_all(&vec![b'a'; MAX_HEAD_BYTES + 1]).await.is_err());
+        assert!(
+            splice
+                .write_all(&vec![b'a'; MAX_HEAD_BYTES + 1])
+                .await
+                .is_err()
+        );
         drop(splice);
         let mut sent = Vec::new();
         far.read_to_end(&mut sent).await.unwrap();

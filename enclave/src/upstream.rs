@@ -18,7 +18,7 @@ use rustls::{
 };
 
 pub(crate) use self::{
-    connection::{Connection, Sent, TIMED_OUT},
+    connection::{Connection, NoReply, Sent, TIMED_OUT},
     outgoing::{Outgoing, OutgoingError},
     pool::{Lease, Origin, PoolKey},
 };
@@ -51,7 +51,11 @@ impl Upstream {
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         // A ticket would tie the calls of different callers together.
         tls.resumption = Resumption::disabled();
-        Ok(Self { host, tls: Arc::new(tls), pool: pool::Pool::new() })
+        Ok(Self {
+            host,
+            tls: Arc::new(tls),
+            pool: pool::Pool::new(),
+        })
     }
 
     /// A connection for `key`: an idle one, or else a new one.

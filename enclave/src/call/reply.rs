@@ -9,9 +9,7 @@ use crate::{
     authorize::Call,
     inject::Rendered,
     refusal::Refusal,
-    scrub::{
-        Delivery, Encoding, Reply, ScrubbedBody, Scrubber, passing_to_caller, scrub_fields,
-    },
+    scrub::{Delivery, Encoding, Reply, ScrubbedBody, Scrubber, passing_to_caller, scrub_fields},
     upstream::Lease,
 };
 
@@ -30,8 +28,10 @@ pub(super) fn scrubbed(
         false => refused("the upstream's body has a content coding that cannot be searched"),
     })?;
     let rendered = Rendered::new(&call.policy.injection, secret.expose())?;
-    let mut scrubber =
-        Scrubber::new(&[secret.expose(), rendered.expose()], delivery(&head.headers));
+    let mut scrubber = Scrubber::new(
+        &[secret.expose(), rendered.expose()],
+        delivery(&head.headers),
+    );
     drop(rendered);
 
     let announced = announced_trailers(&head.headers);
@@ -48,7 +48,15 @@ pub(super) fn scrubbed(
     {
         reply.extensions_mut().insert(reason);
     }
-    Ok(reply.map(|()| ScrubbedBody::new(Reply { body, encoding, scrubber, max_bytes, lease })))
+    Ok(reply.map(|()| {
+        ScrubbedBody::new(Reply {
+            body,
+            encoding,
+            scrubber,
+            max_bytes,
+            lease,
+        })
+    }))
 }
 
 /// Refuses what cannot be passed on safely.
@@ -85,8 +93,11 @@ fn remove_stale(fields: &mut HeaderMap, body: &Incoming) {
     if body.is_end_stream() && !fields.contains_key(field::CONTENT_ENCODING) {
         return;
     }
-    let stale: Vec<HeaderName> =
-        fields.keys().filter(|name| header::describes_body(name)).cloned().collect();
+    let stale: Vec<HeaderName> = fields
+        .keys()
+        .filter(|name| header::describes_body(name))
+        .cloned()
+        .collect();
     for name in stale {
         fields.remove(name);
     }
@@ -116,5 +127,7 @@ fn announced_trailers(fields: &HeaderMap) -> Option<HeaderValue> {
         .filter(header::passes_to_caller)
         .collect();
     let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
-    HeaderValue::try_from(names.join(", ")).ok().filter(|value| !value.is_empty())
+    HeaderValue::try_from(names.join(", "))
+        .ok()
+        .filter(|value| !value.is_empty())
 }

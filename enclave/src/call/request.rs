@@ -58,13 +58,22 @@ fn target(call: &Call, parameter: Option<&str>) -> Result<Uri, Refusal> {
         return Err(UNSENDABLE);
     }
     let mut target = format!("{}{}", call.policy.base_url.path(), call.path);
-    for (separator, part) in ['?', '&'].into_iter().zip([query, parameter].into_iter().flatten()) {
+    for (separator, part) in ['?', '&']
+        .into_iter()
+        .zip([query, parameter].into_iter().flatten())
+    {
         target.push(separator);
         target.push_str(part);
     }
     let uri: Uri = target.parse().map_err(|_| UNSENDABLE)?;
-    let is_unchanged = uri.path_and_query().is_some_and(|sent| sent.as_str() == target);
-    if is_unchanged && uri.authority().is_none() { Ok(uri) } else { Err(UNSENDABLE) }
+    let is_unchanged = uri
+        .path_and_query()
+        .is_some_and(|sent| sent.as_str() == target);
+    if is_unchanged && uri.authority().is_none() {
+        Ok(uri)
+    } else {
+        Err(UNSENDABLE)
+    }
 }
 
 fn has_content(method: &Method) -> bool {

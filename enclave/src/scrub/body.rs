@@ -79,9 +79,15 @@ impl ScrubbedBody {
         let passing = Box::new(Passing::new(reply));
         if passing.reply.body.is_end_stream() {
             passing.end(&mut Vec::new());
-            return Self { passing: None, trailers: None };
+            return Self {
+                passing: None,
+                trailers: None,
+            };
         }
-        Self { passing: Some(passing), trailers: None }
+        Self {
+            passing: Some(passing),
+            trailers: None,
+        }
     }
 }
 
@@ -98,7 +104,10 @@ impl Body for ScrubbedBody {
             match ready!(passing.poll_more(cx, &mut out)) {
                 Ok(Progress::More) => {}
                 Ok(Progress::Ended) => {
-                    let trailers = self.passing.take().and_then(|passing| passing.end(&mut out));
+                    let trailers = self
+                        .passing
+                        .take()
+                        .and_then(|passing| passing.end(&mut out));
                     self.trailers = trailers;
                 }
                 Err(error) => {
@@ -111,7 +120,11 @@ impl Body for ScrubbedBody {
                 return Poll::Ready(Some(Ok(Frame::data(Bytes::from(out)))));
             }
         }
-        Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+        Poll::Ready(
+            self.trailers
+                .take()
+                .map(|trailers| Ok(Frame::trailers(trailers))),
+        )
     }
 
     fn is_end_stream(&self) -> bool {
@@ -119,7 +132,11 @@ impl Body for ScrubbedBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.passing.is_none() { SizeHint::with_exact(0) } else { SizeHint::default() }
+        if self.passing.is_none() {
+            SizeHint::with_exact(0)
+        } else {
+            SizeHint::default()
+        }
     }
 }
 
@@ -130,7 +147,11 @@ impl Passing {
             decoded: WipedBuffer::copy_of(&[0; DECODED_BYTES]),
             is_done: false,
         });
-        Self { reply, decoding, trailers: None }
+        Self {
+            reply,
+            decoding,
+            trailers: None,
+        }
     }
 
     /// Moves some bytes on, if only into the scrubber.
@@ -139,7 +160,12 @@ impl Passing {
         cx: &mut Context<'_>,
         out: &mut Vec<u8>,
     ) -> Poll<Result<Progress, BodyError>> {
-        if let Some(Decoding { decoder, decoded, is_done }) = &mut self.decoding {
+        if let Some(Decoding {
+            decoder,
+            decoded,
+            is_done,
+        }) = &mut self.decoding
+        {
             match decoder.read(decoded.as_mut_slice()) {
                 Err(_) => return Poll::Ready(Err(BodyError::Malformed)),
                 Ok(Step::Read(read)) => {
@@ -185,7 +211,11 @@ impl Passing {
 
     /// Lets out the rest, gives the connection back, and forgets the secret.
     fn end(self: Box<Self>, out: &mut Vec<u8>) -> Option<HeaderMap> {
-        let Self { mut reply, trailers, .. } = *self;
+        let Self {
+            mut reply,
+            trailers,
+            ..
+        } = *self;
         reply.scrubber.finish(out);
         let trailers = trailers
             .map(|trailers| scrub_fields(&mut reply.scrubber, passing_to_caller(trailers)))
@@ -200,7 +230,10 @@ impl Passing {
 impl Reply {
     fn scrub(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), BodyError> {
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.max_bytes = self.max_bytes.checked_sub(length).ok_or(BodyError::TooLong)?;
+        self.max_bytes = self
+            .max_bytes
+            .checked_sub(length)
+            .ok_or(BodyError::TooLong)?;
         self.scrubber.push(bytes, out);
         Ok(())
     }

@@ -118,7 +118,9 @@ impl Decoder {
     /// first alone tells: bare deflate never begins with a stored block of that shape.
     fn decide(&mut self) {
         let Self::Undecided(feed) = self else { return };
-        let Some(first) = feed.bytes.first().copied() else { return };
+        let Some(first) = feed.bytes.first().copied() else {
+            return;
+        };
         let feed = std::mem::take(feed);
         *self = if first & 0x0f == 8 {
             Self::Zlib(Box::new(ZlibDecoder::new(feed)))
@@ -194,7 +196,9 @@ mod tests {
 
     #[test]
     fn decodes_each_coding_in_chunks_of_any_size() {
-        let text: Vec<u8> = (0..5000_u32).flat_map(|n| n.to_string().into_bytes()).collect();
+        let text: Vec<u8> = (0..5000_u32)
+            .flat_map(|n| n.to_string().into_bytes())
+            .collect();
         let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
         zlib.write_all(&text).unwrap();
         let mut bare = DeflateEncoder::new(Vec::new(), Compression::default());
@@ -207,7 +211,10 @@ mod tests {
             (Encoding::Deflate, bare.finish().unwrap()),
         ] {
             for chunk in [1, 2, 7, 100, 1 << 20] {
-                assert!(decode(encoding, &body, chunk).unwrap() == text, "{encoding:?} {chunk}");
+                assert!(
+                    decode(encoding, &body, chunk).unwrap() == text,
+                    "{encoding:?} {chunk}"
+                );
             }
         }
     }
@@ -216,10 +223,17 @@ mod tests {
     fn refuses_what_is_cut_short_or_no_such_coding() {
         let body = gzip(b"some text, some text");
         for length in 1..body.len() {
-            assert_eq!(decode(Encoding::Gzip, &body[..length], 5), Err(Malformed), "{length}");
+            assert_eq!(
+                decode(Encoding::Gzip, &body[..length], 5),
+                Err(Malformed),
+                "{length}"
+            );
         }
         assert_eq!(decode(Encoding::Gzip, b"plain text", 5), Err(Malformed));
-        assert_eq!(decode(Encoding::Deflate, b"\xffplain text", 5), Err(Malformed));
+        assert_eq!(
+            decode(Encoding::Deflate, b"\xffplain text", 5),
+            Err(Malformed)
+        );
     }
 
     #[test]
@@ -227,7 +241,10 @@ mod tests {
         let of = |values: &[&'static str]| {
             let mut fields = HeaderMap::new();
             for value in values {
-                fields.append(header::CONTENT_ENCODING, http::HeaderValue::from_static(value));
+                fields.append(
+                    header::CONTENT_ENCODING,
+                    http::HeaderValue::from_static(value),
+                );
             }
             Encoding::of(&fields)
         };
@@ -235,7 +252,13 @@ mod tests {
         assert_eq!(of(&["identity"]), Ok(Encoding::Identity));
         assert_eq!(of(&["GZip"]), Ok(Encoding::Gzip));
         assert_eq!(of(&["deflate, identity"]), Ok(Encoding::Deflate));
-        for refused in [&["br"][..], &["zstd"], &["gzip, gzip"], &["gzip", "deflate"], &["x"]] {
+        for refused in [
+            &["br"][..],
+            &["zstd"],
+            &["gzip, gzip"],
+            &["gzip", "deflate"],
+            &["x"],
+        ] {
             assert_eq!(of(refused), Err(UnknownEncoding), "{refused:?}");
         }
     }

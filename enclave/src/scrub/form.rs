@@ -35,7 +35,10 @@ pub(super) enum Place {
     AsCame,
 }
 
-const NOTHING: Around = Around { before: 0, after: 0 };
+const NOTHING: Around = Around {
+    before: 0,
+    after: 0,
+};
 
 impl Forms {
     /// The forms of `needles`.
@@ -65,7 +68,9 @@ impl Forms {
 
     /// Each form with its bytes.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Form, &[u8])> {
-        self.forms.iter().filter_map(|form| Some((form, self.bytes.get(form.at.clone())?)))
+        self.forms
+            .iter()
+            .filter_map(|form| Some((form, self.bytes.get(form.at.clone())?)))
     }
 
     fn add_needle(&mut self, needle: &[u8]) {
@@ -92,7 +97,10 @@ impl Forms {
         padded.append(needle);
         let before = (alignment * 8).div_ceil(6);
         let end = padded.len() * 8 / 6;
-        let around = Around { before, after: (4 - end % 4) % 4 };
+        let around = Around {
+            before,
+            after: (4 - end % 4) % 4,
+        };
         let encoded = base64(&padded);
         let core = encoded.get(before..end).unwrap_or_default();
         self.add(core, around, Place::Everywhere);
@@ -105,7 +113,11 @@ impl Forms {
         let start = self.bytes.len();
         for byte in needle {
             for nibble in [byte >> 4, byte & 15] {
-                self.bytes.append(digits.get(usize::from(nibble)..=usize::from(nibble)).unwrap_or_default());
+                self.bytes.append(
+                    digits
+                        .get(usize::from(nibble)..=usize::from(nibble))
+                        .unwrap_or_default(),
+                );
             }
         }
         self.end_form(start, NOTHING, Place::AsCame);
@@ -114,7 +126,10 @@ impl Forms {
     fn add_replaced(&mut self, bytes: &[u8], replaced: &[(u8, u8)], around: Around) {
         let start = self.bytes.len();
         for byte in bytes {
-            let other = replaced.iter().find(|(from, _)| from == byte).map_or(*byte, |(_, to)| *to);
+            let other = replaced
+                .iter()
+                .find(|(from, _)| from == byte)
+                .map_or(*byte, |(_, to)| *to);
             self.bytes.append(&[other]);
         }
         self.end_form(start, around, Place::Everywhere);

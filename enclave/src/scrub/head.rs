@@ -65,7 +65,10 @@ pub(crate) fn scrub_fields(scrubber: &mut Scrubber, fields: HeaderMap) -> Header
 /// Whether a form of the secret is in a field's name. Names lose their case on the way.
 fn names_secret(scrubber: &Scrubber, name: &HeaderName) -> bool {
     let name = name.as_str().as_bytes();
-    scrubber.forms().any(|form| name.windows(form.len()).any(|part| part.eq_ignore_ascii_case(form)))
+    scrubber.forms().any(|form| {
+        name.windows(form.len())
+            .any(|part| part.eq_ignore_ascii_case(form))
+    })
 }
 
 #[cfg(test)]
@@ -92,8 +95,12 @@ mod tests {
     fn redacts_values_and_leaves_the_others_alone() {
         let location = format!("https://a.example/?key={SECRET}&x=1");
         let encoded = format!("{}{}", "%73", &SECRET[1..]);
-        let (fields, acted) =
-            scrubbed(&[("location", &location), ("x", &encoded), ("x", "2"), ("y", "sk-Live")]);
+        let (fields, acted) = scrubbed(&[
+            ("location", &location),
+            ("x", &encoded),
+            ("x", "2"),
+            ("y", "sk-Live"),
+        ]);
         assert!(acted);
         let expected = [
             ("location", "https://a.example/?key=[redacted]&x=1"),
@@ -101,8 +108,10 @@ mod tests {
             ("x", "2"),
             ("y", "sk-Live"),
         ];
-        let expected: Vec<_> =
-            expected.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+            .collect();
         assert_eq!(fields, expected);
         assert!(!scrubbed(&[("y", "sk-Live")]).1);
     }

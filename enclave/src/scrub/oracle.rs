@@ -10,7 +10,10 @@ use super::{Delivery, REDACTED, Scrubber};
 fn oracle(needle: &[u8], body: &[u8]) -> Vec<u8> {
     let mut hits: Vec<Range<usize>> = Vec::new();
     for start in 0..body.len() {
-        for length in [literal(needle, body, start), hexadecimal(needle, body, start)] {
+        for length in [
+            literal(needle, body, start),
+            hexadecimal(needle, body, start),
+        ] {
             hits.extend(length.map(|length| start..start + length));
         }
         hits.extend(base64(needle, body, start));
@@ -72,11 +75,19 @@ fn base64(needle: &[u8], body: &[u8], start: usize) -> Option<Range<usize>> {
         let core = &body[start..body.len().min(start + end - skipped)];
         if bits == expected && !(is_url(core) && is_standard(core)) {
             let is_base64 = |b: &u8| value(*b).is_some();
-            let left = body[..start].iter().rev().take(skipped).take_while(|b| is_base64(b)).count();
+            let left = body[..start]
+                .iter()
+                .rev()
+                .take(skipped)
+                .take_while(|b| is_base64(b))
+                .count();
             let after = (4 - end % 4) % 4;
             let rest = &body[start + core.len()..];
-            let right =
-                rest.iter().take(after).take_while(|b| is_base64(b) || **b == b'=').count();
+            let right = rest
+                .iter()
+                .take(after)
+                .take_while(|b| is_base64(b) || **b == b'=')
+                .count();
             return Some(start - left..start + core.len() + right);
         }
     }
@@ -110,19 +121,22 @@ fn written(character: u8, way: u8) -> String {
     }
 }
 
-/// Secrets as they are issued, and a few that are their own escapes.
+/// Secrets as they are issued, without what introduces an escape: the oracle knows none.
 fn secrets() -> impl Strategy<Value = String> {
     prop_oneof![
         "[A-Za-z0-9_-]{16,48}",
         "[A-Za-z0-9/+=\" .:]{15,24}x",
         "[ab]{16,20}",
-        "[!-~]{16,32}",
-        "[a-z]{8}%41[a-z]{8}&amp;",
+        r"[!-$'-\[\]-~]{16,32}",
     ]
 }
 
 fn alignments(secret: &str) -> Vec<String> {
-    let mut forms = vec![secret.to_owned(), hex::encode(secret), hex::encode_upper(secret)];
+    let mut forms = vec![
+        secret.to_owned(),
+        hex::encode(secret),
+        hex::encode_upper(secret),
+    ];
     for before in ["", "x", "xy"] {
         for after in ["", "z", "zz"] {
             let encoded = BASE64_STANDARD.encode(format!("{before}{secret}{after}"));
@@ -138,7 +152,7 @@ proptest! {
     #[test]
     fn agrees_with_a_search_of_the_whole(
         secret in secrets(),
-        parts in prop::collection::vec((0..40_usize, "[ -~\r\n]{0,12}"), 1..6),
+        parts in prop::collection::vec((0..40_usize, r"[ -$'-\[\]-~\r\n]{0,12}"), 1..6),
         splits in prop::collection::vec(0..600_usize, 0..6),
     ) {
         let forms = alignments(&secret);
@@ -147,8 +161,6 @@ proptest! {
             body.push_str(text);
             body.push_str(forms.get(*form).map_or("", String::as_str));
         }
-        // Escapes have their own tests; the oracle does not know them.
-        prop_assume!(!body.contains(['%', '\\', '&']));
         let expected = oracle(secret.as_bytes(), body.as_bytes());
         let mut splits: Vec<usize> = splits.iter().map(|at| at % (body.len() + 1)).collect();
         splits.sort_unstable();
@@ -189,29 +201,80 @@ proptest! {
 #[test]
 fn every_form_at_every_split() {
     let secret = "sk-live_/+\"0123456789 abcdef";
-    let mut forms = alignments(secret);
+    for form in alignments(secret) {
+        at_every_split(secret, &format!("<{form}> tail <{form}>"), |body| {
+            String::from_utf8(oracle(secret.as_bytes(), body.as_bytes())).unwrap()
+        });
+    }
+    let mut forms = wholly_escaped(secret);
     for way in 0..9 {
-        forms.push(secret.bytes().map(|b| written(b, way)).collect());
-        let partly = |(at, b)| if at % 3 == 0 { written(b, way) } else { written(b, 99) };
+        let partly = |(at, b)| {
+            if at % 3 == 0 {
+                written(b, way)
+            } else {
+                written(b, 99)
+            }
+        };
         forms.push(secret.bytes().enumerate().map(partly).collect());
     }
-    forms.push(serde_json::to_string(secret).unwrap().trim_matches('"').to_owned());
     forms.push(secret.replace(' ', "+"));
     forms.push(secret.replace(' ', "+").replace('"', "%22"));
-    forms.push(BASE64_STANDARD.encode(secret).replace('+', "%2B").replace('/', "\\/"));
+    forms.push(
+        BASE64_STANDARD
+            .encode(secret)
+            .replace('+', "%2B")
+            .replace('/', "\\/"),
+    );
     for form in forms {
-        let body = format!("<{form}> tail <{form}>");
-        for split in 0..=body.len() {
-            let (first, second) = body.as_bytes().split_at(split);
-            let (out, acted) = scrub(secret.as_bytes(), &[first, second], Delivery::FixedTail);
-            let out = String::from_utf8_lossy(&out);
-            assert_eq!(out, "<[redacted]> tail <[redacted]>", "{form} at {split}");
-            assert!(acted);
-        }
-        let bytes: Vec<&[u8]> = body.as_bytes().chunks(1).collect();
-        let (out, _) = scrub(secret.as_bytes(), &bytes, Delivery::FixedTail);
-        assert_eq!(String::from_utf8_lossy(&out), "<[redacted]> tail <[redacted]>", "{form}");
+        at_every_split(secret, &format!("<{form}> tail <{form}>"), |_| {
+            REDACTED_TWICE.to_owned()
+        });
     }
+}
+
+#[test]
+fn a_secret_that_holds_escapes_itself_at_every_split() {
+    let secret = r#"a%41b\n&amp;c\"d%2541-\u0041\"#;
+    let mut forms = wholly_escaped(secret);
+    forms.extend(alignments(secret).into_iter().take(3));
+    forms.push(secret.replace('%', "%25"));
+    forms.push(secret.replace('&', "&amp;"));
+    for form in forms {
+        at_every_split(secret, &format!("<{form}\"> tail <{form}\">"), |_| {
+            "<[redacted]\"> tail <[redacted]\">".to_owned()
+        });
+    }
+}
+
+const REDACTED_TWICE: &str = "<[redacted]> tail <[redacted]>";
+
+/// Each way of writing for all characters, and as serializers write.
+fn wholly_escaped(secret: &str) -> Vec<String> {
+    let mut forms: Vec<String> = (0..9)
+        .map(|way| secret.bytes().map(|b| written(b, way)).collect())
+        .collect();
+    forms.retain(|form| form != secret);
+    forms.push(
+        serde_json::to_string(secret)
+            .unwrap()
+            .trim_matches('"')
+            .to_owned(),
+    );
+    forms
+}
+
+fn at_every_split(secret: &str, body: &str, expected: impl Fn(&str) -> String) {
+    let expected = expected(body);
+    assert!(expected.contains("[redacted]"), "{body}");
+    for split in 0..=body.len() {
+        let (first, second) = body.as_bytes().split_at(split);
+        let (out, acted) = scrub(secret.as_bytes(), &[first, second], Delivery::FixedTail);
+        assert_eq!(String::from_utf8_lossy(&out), expected, "{body} at {split}");
+        assert!(acted);
+    }
+    let bytes: Vec<&[u8]> = body.as_bytes().chunks(1).collect();
+    let (out, _) = scrub(secret.as_bytes(), &bytes, Delivery::FixedTail);
+    assert_eq!(String::from_utf8_lossy(&out), expected, "{body}");
 }
 
 #[test]
@@ -226,7 +289,7 @@ fn what_is_held_back_depends_on_length_alone() {
     let mut nearly = vec![b'x'; 1000];
     nearly[985..].copy_from_slice(&secret[..15]);
     assert_eq!(released(&nearly), plain);
-    assert!(plain > 800);
+    assert!(plain > 600);
 }
 
 #[test]

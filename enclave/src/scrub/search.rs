@@ -11,8 +11,14 @@ use super::{
 
 /// The order in which escapes are undone where several lie over or beside each other. A browser or
 /// a template engine applies them in the reverse order; twice, for what is escaped twice.
-const CHAIN: [Scheme; 6] =
-    [Scheme::Json, Scheme::Html, Scheme::Percent, Scheme::Json, Scheme::Html, Scheme::Percent];
+const CHAIN: [Scheme; 6] = [
+    Scheme::Json,
+    Scheme::Html,
+    Scheme::Percent,
+    Scheme::Json,
+    Scheme::Html,
+    Scheme::Percent,
+];
 
 /// Farther back than this no boundary is looked for: see [`Views::boundary`].
 pub(super) const MAX_BOUNDARY_BYTES: usize = 1024;
@@ -34,7 +40,11 @@ enum Parent {
 impl<'w> Views<'w> {
     /// Decodes `window` by each scheme alone, and by all in turn.
     pub(super) fn new(window: &'w [u8], end: End) -> Self {
-        let mut views = Self { window, end, views: Vec::new() };
+        let mut views = Self {
+            window,
+            end,
+            views: Vec::new(),
+        };
         let mut alone = [None; 3];
         for (place, scheme) in alone.iter_mut().zip(CHAIN) {
             *place = views.decode(scheme, Parent::Window);
@@ -65,7 +75,9 @@ impl<'w> Views<'w> {
 
     fn to_window(&self, mut range: Range<usize>, mut of: Parent) -> Range<usize> {
         while let Parent::View(index) = of {
-            let Some((view, parent)) = self.views.get(index) else { break };
+            let Some((view, parent)) = self.views.get(index) else {
+                break;
+            };
             range = view.to_input(range);
             of = *parent;
         }
@@ -125,7 +137,10 @@ impl<'w> Views<'w> {
 
     /// The start of the escape that lies across `at`, or `at`.
     fn before_escape(&self, index: usize, view: &View, at: usize) -> usize {
-        let parent = self.views.get(index).map_or(Parent::Window, |(_, parent)| *parent);
+        let parent = self
+            .views
+            .get(index)
+            .map_or(Parent::Window, |(_, parent)| *parent);
         let in_window = |input: &Range<usize>| self.to_window(input.clone(), parent);
         let escapes = view.escapes();
         let following = escapes.partition_point(|escape| in_window(&escape.input).start < at);
@@ -149,7 +164,9 @@ fn occurrences(needle: &[u8], bytes: &[u8], mut found: impl FnMut(Range<usize>))
     while let Some(at) = bytes.get(from..).and_then(|rest| finder.find(rest)) {
         let start = from + at;
         let mut end = start + length;
-        let step = previous.map(|p| start - p).filter(|step| step * 2 <= length);
+        let step = previous
+            .map(|p| start - p)
+            .filter(|step| step * 2 <= length);
         if let Some(step) = step {
             // Two occurrences a short step apart: the needle repeats itself at that step, and
             // occurrences go on for as long as the bytes do. Comparing each one whole would take
@@ -170,9 +187,18 @@ fn occurrences(needle: &[u8], bytes: &[u8], mut found: impl FnMut(Range<usize>))
 fn widened(hit: Range<usize>, around: Around, bytes: &[u8], end: End) -> Option<Range<usize>> {
     let before = bytes.get(..hit.start).unwrap_or_default();
     let after = bytes.get(hit.end..).unwrap_or_default();
-    let left = before.iter().rev().take(around.before).take_while(|b| is_base64(**b)).count();
+    let left = before
+        .iter()
+        .rev()
+        .take(around.before)
+        .take_while(|b| is_base64(**b))
+        .count();
     let in_quantum = |b: u8| is_base64(b) || b == b'=';
-    let right = after.iter().take(around.after).take_while(|b| in_quantum(**b)).count();
+    let right = after
+        .iter()
+        .take(around.after)
+        .take_while(|b| in_quantum(**b))
+        .count();
     if end == End::Open && right < around.after && right == after.len() {
         return None;
     }
@@ -230,6 +256,9 @@ mod tests {
         let views = Views::new(window, End::Closed);
         let boundaries: Vec<usize> = (0..=window.len()).map(|at| views.boundary(at)).collect();
         // `\u0026#34;` is one escape, 1 to 11, as `&#34;` in the JSON view.
-        assert_eq!(boundaries, [0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 11, 12, 12, 12, 15, 16]);
+        assert_eq!(
+            boundaries,
+            [0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 11, 12, 12, 12, 15, 16]
+        );
     }
 }

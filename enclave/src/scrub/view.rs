@@ -52,8 +52,10 @@ impl View {
     /// Decodes `input`; `None` when no escape is in it, so that the view would be the input.
     pub(super) fn decode(scheme: Scheme, input: &[u8], end: End) -> Option<Self> {
         memchr(scheme.introducer(), input)?;
-        let mut view =
-            Self { bytes: WipedBuffer::with_capacity(input.len()), escapes: Vec::new() };
+        let mut view = Self {
+            bytes: WipedBuffer::with_capacity(input.len()),
+            escapes: Vec::new(),
+        };
         let mut rest = input;
         while let Some(at) = memchr(scheme.introducer(), rest) {
             let (before, from) = rest.split_at(at);
@@ -100,8 +102,13 @@ impl View {
 
     /// Where in the input the byte at `at` stood; `within` chooses where in an escape.
     fn locate(&self, at: usize, within: impl Fn(&Escape) -> usize) -> usize {
-        let following = self.escapes.partition_point(|escape| escape.output.start <= at);
-        match following.checked_sub(1).and_then(|last| self.escapes.get(last)) {
+        let following = self
+            .escapes
+            .partition_point(|escape| escape.output.start <= at);
+        match following
+            .checked_sub(1)
+            .and_then(|last| self.escapes.get(last))
+        {
             Some(escape) if at < escape.output.end => within(escape),
             Some(escape) => escape.input.end + (at - escape.output.end),
             None => at,
@@ -110,8 +117,12 @@ impl View {
 
     fn push(&mut self, at: usize, length: usize, meaning: &Meaning) {
         let start = self.bytes.len();
-        self.bytes.append(meaning.0.get(..meaning.1).unwrap_or_default());
-        self.escapes.push(Escape { input: at..at + length, output: start..self.bytes.len() });
+        self.bytes
+            .append(meaning.0.get(..meaning.1).unwrap_or_default());
+        self.escapes.push(Escape {
+            input: at..at + length,
+            output: start..self.bytes.len(),
+        });
     }
 }
 
@@ -173,8 +184,13 @@ fn json_unicode(from: &[u8]) -> Parsed {
 }
 
 fn html(from: &[u8]) -> Parsed {
-    const NAMED: [(&[u8], u8); 5] =
-        [(b"amp", b'&'), (b"lt", b'<'), (b"gt", b'>'), (b"quot", b'"'), (b"apos", b'\'')];
+    const NAMED: [(&[u8], u8); 5] = [
+        (b"amp", b'&'),
+        (b"lt", b'<'),
+        (b"gt", b'>'),
+        (b"quot", b'"'),
+        (b"apos", b'\''),
+    ];
     let head = from.get(..MAX_ESCAPE_BYTES).unwrap_or(from);
     let is_inside = |b: &u8| b.is_ascii_alphanumeric() || *b == b'#';
     let body = head.get(1..).unwrap_or_default();
@@ -188,13 +204,20 @@ fn html(from: &[u8]) -> Parsed {
     let meaning = match name {
         [b'#', b'x' | b'X', digits @ ..] => number(digits, 16),
         [b'#', digits @ ..] => number(digits, 10),
-        _ => NAMED.iter().find(|(n, _)| *n == name).map(|(_, byte)| Meaning::byte(*byte)),
+        _ => NAMED
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, byte)| Meaning::byte(*byte)),
     };
-    meaning.map_or(Parsed::Literal, |meaning| Parsed::Escape(length + 2, meaning))
+    meaning.map_or(Parsed::Literal, |meaning| {
+        Parsed::Escape(length + 2, meaning)
+    })
 }
 
 fn number(digits: &[u8], radix: u32) -> Option<Meaning> {
-    let text = core::str::from_utf8(digits).ok().filter(|t| !t.starts_with('+'))?;
+    let text = core::str::from_utf8(digits)
+        .ok()
+        .filter(|t| !t.starts_with('+'))?;
     Meaning::character(u32::from_str_radix(text, radix).ok()?)
 }
 
@@ -216,7 +239,11 @@ fn hex_value(from: &[u8], at: usize, digits: usize) -> Result<u32, Parsed> {
     for byte in there {
         value = value * 16 + char::from(*byte).to_digit(16).ok_or(Parsed::Literal)?;
     }
-    if there.len() == digits { Ok(value) } else { Err(Parsed::Incomplete) }
+    if there.len() == digits {
+        Ok(value)
+    } else {
+        Err(Parsed::Incomplete)
+    }
 }
 
 impl Meaning {
@@ -250,8 +277,16 @@ mod tests {
             (Json, r#"\"\\\/\b\n\u0041\u004a\x41"#, "\"\\/\u{8}\nAJA"),
             (Json, r"\ud83d\ude00é", "😀é"),
             (Json, r"\ud83dx\u0041\q", r"\ud83dxA\q"),
-            (Html, "&amp;&lt;&gt;&quot;&apos;&#39;&#x2F;&#X2f;&#0047;", "&<>\"''///"),
-            (Html, "&&amp;&nope;&#;&#x;&#xzz;& amp;&#65", "&&&nope;&#;&#x;&#xzz;& amp;&#65"),
+            (
+                Html,
+                "&amp;&lt;&gt;&quot;&apos;&#39;&#x2F;&#X2f;&#0047;",
+                "&<>\"''///",
+            ),
+            (
+                Html,
+                "&&amp;&nope;&#;&#x;&#xzz;& amp;&#65",
+                "&&&nope;&#;&#x;&#xzz;& amp;&#65",
+            ),
         ];
         for (scheme, input, expected) in cases {
             assert_eq!(decoded(scheme, input).as_deref(), Some(expected), "{input}");

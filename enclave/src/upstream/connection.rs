@@ -54,8 +54,9 @@ impl Connection {
         name: ServerName<'static>,
         tls: Arc<ClientConfig>,
     ) -> Result<Self, Refusal> {
-        let limit_buffer =
-            |session: &mut rustls::ClientConnection| session.set_buffer_limit(Some(TLS_BUFFER_BYTES));
+        let limit_buffer = |session: &mut rustls::ClientConnection| {
+            session.set_buffer_limit(Some(TLS_BUFFER_BYTES));
+        };
         let stream = TlsConnector::from(tls)
             .connect_with(name, stream, limit_buffer)
             .await
@@ -92,19 +93,28 @@ impl Connection {
         rendered: Rendered,
     ) -> Result<Response<Incoming>, NoReply> {
         self.splicer.arm(placeholder, rendered);
-        self.sender.try_send_request(request).await.map_err(|mut error| {
-            let unsent = error.take_message();
-            NoReply::new(error.error(), unsent)
-        })
+        self.sender
+            .try_send_request(request)
+            .await
+            .map_err(|mut error| {
+                let unsent = error.take_message();
+                NoReply::new(error.error(), unsent)
+            })
     }
 }
 
 impl NoReply {
     fn new(error: &hyper::Error, unsent: Option<Request<Outgoing>>) -> Self {
         if let Some(request) = unsent {
-            return Self { refusal: UNREACHABLE, sent: Sent::Nothing(Box::new(request)) };
+            return Self {
+                refusal: UNREACHABLE,
+                sent: Sent::Nothing(Box::new(request)),
+            };
         }
-        let failed = |refusal| Self { refusal, sent: Sent::Failed };
+        let failed = |refusal| Self {
+            refusal,
+            sent: Sent::Failed,
+        };
         if let Some(error) = cause::<OutgoingError>(error) {
             return failed(error.refusal());
         }
@@ -114,7 +124,10 @@ impl NoReply {
         match cause::<io::Error>(error) {
             Some(error) if error.kind() == io::ErrorKind::InvalidInput => failed(MISPLACED),
             Some(error) if is_tls(error) => failed(TLS_REFUSED),
-            _ => Self { refusal: UNREACHABLE, sent: Sent::Unanswered },
+            _ => Self {
+                refusal: UNREACHABLE,
+                sent: Sent::Unanswered,
+            },
         }
     }
 }
@@ -128,32 +141,49 @@ impl From<EgressError> for Refusal {
             ),
             EgressError::Unreachable => UNREACHABLE,
             EgressError::TimedOut => TIMED_OUT,
-            EgressError::HostUnavailable => {
-                Refusal::new(Code::EnclaveUnavailable, "the enclave's way out is not available")
-            }
+            EgressError::HostUnavailable => Refusal::new(
+                Code::EnclaveUnavailable,
+                "the enclave's way out is not available",
+            ),
         }
     }
 }
 
 /// The upstream did not answer in time.
-pub(crate) const TIMED_OUT: Refusal =
-    Refusal::new(Code::DownstreamTimeout, "the upstream did not answer within the policy's time");
-const UNREACHABLE: Refusal =
-    Refusal::new(Code::DownstreamUnreachable, "the upstream cannot be reached or broke off");
-const TLS_REFUSED: Refusal =
-    Refusal::new(Code::DownstreamTlsError, "no TLS session with the upstream could be trusted");
-const MALFORMED: Refusal =
-    Refusal::new(Code::ResponseRefused, "the upstream's reply is not well-formed HTTP/1.1");
-const MISPLACED: Refusal =
-    Refusal::new(Code::EnclaveUnavailable, "the credential could not be put in its place");
+pub(crate) const TIMED_OUT: Refusal = Refusal::new(
+    Code::DownstreamTimeout,
+    "the upstream did not answer within the policy's time",
+);
+const UNREACHABLE: Refusal = Refusal::new(
+    Code::DownstreamUnreachable,
+    "the upstream cannot be reached or broke off",
+);
+const TLS_REFUSED: Refusal = Refusal::new(
+    Code::DownstreamTlsError,
+    "no TLS session with the upstream could be trusted",
+);
+const MALFORMED: Refusal = Refusal::new(
+    Code::ResponseRefused,
+    "the upstream's reply is not well-formed HTTP/1.1",
+);
+const MISPLACED: Refusal = Refusal::new(
+    Code::EnclaveUnavailable,
+    "the credential could not be put in its place",
+);
 
 fn tls_refusal(error: &io::Error) -> Refusal {
-    if is_tls(error) { TLS_REFUSED } else { UNREACHABLE }
+    if is_tls(error) {
+        TLS_REFUSED
+    } else {
+        UNREACHABLE
+    }
 }
 
 /// Whether rustls made the error, rather than the stream below it.
 fn is_tls(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+    error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 fn cause<'e, E: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e E> {

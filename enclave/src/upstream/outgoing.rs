@@ -40,12 +40,17 @@ impl Outgoing {
             return Err(OutgoingError::TooLong);
         }
         let body = body.map_err(|_| OutgoingError::BrokeOff).boxed_unsync();
-        Ok(Self { body, remaining: max_bytes })
+        Ok(Self {
+            body,
+            remaining: max_bytes,
+        })
     }
 
     /// No body.
     pub(crate) fn empty() -> Self {
-        let body = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let body = http_body_util::Empty::new()
+            .map_err(|never| match never {})
+            .boxed_unsync();
         Self { body, remaining: 0 }
     }
 }

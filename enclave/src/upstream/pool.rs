@@ -62,7 +62,9 @@ pub(crate) enum Origin {
 
 impl Pool {
     pub(super) fn new() -> Arc<Self> {
-        let pool = Arc::new(Self { idle: Mutex::default() });
+        let pool = Arc::new(Self {
+            idle: Mutex::default(),
+        });
         let weak = Arc::downgrade(&pool);
         tokio::spawn(async move {
             let mut ticks = interval(SWEEP_EVERY);
@@ -135,7 +137,12 @@ impl Lease {
         pool: &Arc<Pool>,
         origin: Origin,
     ) -> Self {
-        Self { connection, key, pool: Arc::clone(pool), origin }
+        Self {
+            connection,
+            key,
+            pool: Arc::clone(pool),
+            origin,
+        }
     }
 
     /// The connection.

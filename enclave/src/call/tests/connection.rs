@@ -1,0 +1,169 @@
+//! TLS, the parent's answers, and connections that are used again or not.
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use dauth_protocol::Code;
+use http::Method;
+
+use super::fixture::{Act, Fixture, HOST, SECRET, Script, always, call, reply, text, write};
+
+async fn code(fixture: &Fixture) -> Code {
+    fixture.send(call()).await.err().unwrap().code
+}
+
+/// Makes a call and reads its body.
+async fn whole(fixture: &Fixture) -> String {
+    text(fixture.send(call()).await.unwrap().into_body())
+        .await
+        .unwrap()
+        .0
+}
+
+#[tokio::test]
+async fn the_certificate_must_bear_the_base_urls_host() {
+    let fixture = Fixture::with(always(reply("", "")), "other.example", 200);
+    assert_eq!(code(&fixture).await, Code::DownstreamTlsError);
+    assert!(fixture.requests().is_empty(), "no request left");
+
+    let mut unknown = Fixture::new(always(reply("", "")));
+    unknown.upstream = Fixture::new(always("")).with_transport_of(&unknown);
+    assert_eq!(
+        code(&unknown).await,
+        Code::DownstreamTlsError,
+        "another root"
+    );
+    assert!(unknown.requests().is_empty());
+}
+
+#[tokio::test]
+async fn an_address_is_a_name_too() {
+    let fixture = Fixture::with(always(reply("", "fine")), "127.0.0.1", 200);
+    let mut call = call();
+    call.policy.base_url = "https://127.0.0.1:8443".parse().unwrap();
+    let response = fixture.send(call).await.unwrap();
+    assert_eq!(text(response.into_body()).await.unwrap().0, "fine");
+    assert!(fixture.requests()[0].starts_with("GET /me HTTP/1.1\r\nhost: 127.0.0.1:8443\r\n"));
+}
+
+#[tokio::test]
+async fn what_the_parent_answers_has_its_code() {
+    for (status, expected) in [
+        (403, Code::DownstreamUnreachable),
+        (502, Code::DownstreamUnreachable),
+        (504, Code::DownstreamTimeout),
+        (500, Code::EnclaveUnavailable),
+        (0, Code::EnclaveUnavailable),
+    ] {
+        let fixture = Fixture::with(always(""), HOST, status);
+        assert_eq!(code(&fixture).await, expected, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_does_not_answer_is_a_timeout() {
+    let fixture = Fixture::new(Arc::new(|_| Vec::new()));
+    let mut call = call();
+    call.policy.limits.timeout_ms = 200;
+    assert_eq!(
+        fixture.send(call).await.err().unwrap().code,
+        Code::DownstreamTimeout
+    );
+}
+
+#[tokio::test]
+async fn a_connection_serves_its_own_caller_and_record_again() {
+    let fixture = Fixture::new(always(reply("", "fine")));
+    for _ in 0..3 {
+        assert_eq!(whole(&fixture).await, "fine");
+    }
+    assert_eq!(fixture.dialled(), 1);
+    let mut other = call();
+    other.caller = "b".repeat(43);
+    drop(fixture.send(other).await.unwrap());
+    assert_eq!(fixture.dialled(), 2, "another caller");
+    let mut other = call();
+    other.fingerprint = dauth_protocol::Fingerprint::of(b"another record");
+    drop(fixture.send(other).await.unwrap());
+    assert_eq!(fixture.dialled(), 3, "another record");
+    let mut other = call();
+    other.policy.base_url = format!("https://{HOST}:444").parse().unwrap();
+    drop(fixture.send(other).await.unwrap());
+    assert_eq!(fixture.dialled(), 4, "another authority");
+}
+
+#[tokio::test]
+async fn a_connection_with_anything_wrong_is_not_used_again() {
+    let echo = reply("", format!("key is {SECRET}"));
+    let extra = [reply("", "a"), reply("", "smuggled")].concat();
+    let unfinished = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n".to_vec();
+    for (bad, case) in [(echo, "echo"), (extra, "extra"), (unfinished, "framing")] {
+        let fixture = Fixture::new(always(bad));
+        let first = fixture.send(call()).await.unwrap();
+        let _ = text(first.into_body()).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let second = fixture.send(call()).await.unwrap();
+        let body = text(second.into_body()).await;
+        assert!(
+            body.is_err() || !body.unwrap().0.contains("smuggled"),
+            "{case}"
+        );
+        assert_eq!(fixture.dialled(), 2, "{case}");
+    }
+    // A body that the caller did not read to its end.
+    let fixture = Fixture::new(always(reply("", "x".repeat(100_000))));
+    drop(fixture.send(call()).await.unwrap());
+    drop(fixture.send(call()).await.unwrap());
+    assert_eq!(fixture.dialled(), 2);
+}
+
+/// Answers once on each connection, then takes a request and hangs up.
+fn goes_stale() -> Script {
+    let count = AtomicUsize::new(0);
+    Arc::new(move |_| match count.fetch_add(1, Ordering::SeqCst) {
+        1 => vec![Act::Close],
+        _ => vec![write(reply("", "fine"))],
+    })
+}
+
+#[tokio::test]
+async fn only_what_is_idempotent_and_empty_is_repeated() {
+    let fixture = Fixture::new(goes_stale());
+    assert_eq!(whole(&fixture).await, "fine");
+    assert_eq!(
+        whole(&fixture).await,
+        "fine",
+        "repeated on a new connection"
+    );
+    assert_eq!((fixture.dialled(), fixture.requests().len()), (2, 3));
+    let requests = fixture.requests();
+    assert!(
+        requests.iter().all(|request| request == &requests[0]),
+        "the same bytes each time"
+    );
+
+    for (method, body) in [(Method::POST, ""), (Method::PUT, "body")] {
+        let fixture = Fixture::new(goes_stale());
+        assert_eq!(whole(&fixture).await, "fine");
+        let mut call = call();
+        call.method = method;
+        let refusal = fixture.send_body(call, SECRET, body).await.err().unwrap();
+        assert_eq!(refusal.code, Code::DownstreamUnreachable);
+        assert_eq!(fixture.requests().len(), 2, "not repeated");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_the_upstream_closed_is_replaced_for_any_method() {
+    let fixture = Fixture::new(Arc::new(|_| vec![write(reply("", "fine")), Act::Close]));
+    assert_eq!(whole(&fixture).await, "fine");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let mut call = call();
+    call.method = Method::POST;
+    fixture.send_body(call, SECRET, "body").await.unwrap();
+    assert_eq!(fixture.dialled(), 2);
+}
