@@ -54,7 +54,7 @@ fn what_aws_allows_is_accepted() {
         }),
         ("fields in another order", |forge| forge.fields.reverse()),
         ("another bundled root", |forge| {
-            forge.cabundle()[0] = bytes(b"x")
+            forge.cabundle()[0] = bytes(b"x");
         }),
     ]);
 }
