@@ -22,7 +22,7 @@ use tokio::task::spawn_blocking;
 use crate::{
     clock,
     host::{HostServices, PutKeyset},
-    kms::{GeneratedDataKey, KmsClient, KmsSettings},
+    kms::{GeneratedDataKey, KmsClient, KmsError, KmsSettings},
     platform::{Attester, AttesterError, Claims, Platform},
     trust::Trust,
 };
@@ -149,6 +149,17 @@ impl KeysetContext {
     }
 }
 
+impl KeysetContext {
+    /// Whether it is the running image or the keyset's maker that has no business here: KMS knows
+    /// which images may open the keyset. What it releases is thrown away.
+    async fn why_other(&self, wrapped_key: &[u8]) -> KeysetError {
+        match self.kms.decrypt(wrapped_key).await {
+            Err(KmsError::AccessDenied) => KmsError::AccessDenied.into(),
+            _ => KeysetError::OtherImage,
+        }
+    }
+}
+
 /// Makes a keyset where there is none: an explicit, one-time act.
 pub async fn create(context: &KeysetContext, now_s: u64) -> Result<(), KeysetError> {
     let data_key = context.kms.generate_data_key().await?;
@@ -177,7 +188,12 @@ pub async fn load(context: &KeysetContext) -> Result<Keyset, KeysetError> {
     let bytes = context.host.keyset().await?.ok_or(KeysetError::Missing)?;
     let running = context.running().await?;
     let rules = context.rules(&running, clock::now_ms());
-    let born = BornKeyset::verify(File::from_cbor(&bytes)?, &rules)?;
+    let file = File::from_cbor(&bytes)?;
+    let wrapped_key = file.wrapped_key.to_vec();
+    let born = match BornKeyset::verify(file, &rules) {
+        Err(KeysetError::OtherImage) => return Err(context.why_other(&wrapped_key).await),
+        born => born?,
+    };
     let data_key = context.kms.decrypt(born.wrapped_key()).await?;
     let (file, statement) = born.into_parts();
     secrets::open(file, &statement, &data_key)

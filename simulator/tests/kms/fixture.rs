@@ -1,0 +1,366 @@
+//! A KMS server, an enclave's platform, and a parent between them.
+use std::{
+    convert::Infallible,
+    fs, io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use dauth_attestation::TrustAnchors;
+use dauth_enclave::{
+    host::HostServices,
+    keyset::KeysetContext,
+    platform::{Attester, BoxFuture, BoxStream, Platform, Transport, nsm::NsmAttester},
+    trust::Trust,
+};
+use dauth_protocol::{
+    DeploymentConfiguration,
+    deployment::{IssuerKeys, Kms, Predecessor},
+    host::{CREDENTIALS, KEYSET},
+    measurement::{CONFIGURATION_PCR, Pcr},
+};
+use dauth_simulator::{
+    ca::Authority,
+    kms::{self, Configuration, PrincipalConfiguration, policy::attested_policy},
+    nsm::{Measurements, SimulatedNsm, SimulatorRoot},
+};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha384};
+use tempfile::TempDir;
+use tokio::{
+    io::{DuplexStream, copy_bidirectional, duplex},
+    net::TcpStream,
+    task::JoinHandle,
+};
+
+pub(crate) const ROLE: &str = "arn:aws:iam::000000000000:role/dauth-parent";
+const ACCESS_KEY_ID: &str = "AKIASIMULATED";
+const SECRET: &str = "a simulated secret access key";
+const KEY_ARN: &str = "arn:aws:kms:eu-west-1:000000000000:key/simulated";
+
+/// PCR0 of the image that the key policy names, each byte.
+pub(crate) const IMAGE: u8 = 0x10;
+
+fn pcr(byte: u8) -> Pcr {
+    Pcr::from([byte; 48])
+}
+
+pub(crate) fn now_s() -> u64 {
+    now_ms() / 1000
+}
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(now.as_millis()).unwrap()
+}
+
+/// `dauth-kms-sim`, with its state in a folder of its own.
+pub(crate) struct KmsServer {
+    state: TempDir,
+    configuration: Configuration,
+    nsm_root_pem: String,
+    serving: JoinHandle<()>,
+}
+
+impl KmsServer {
+    /// Under the policy that an operator gives a key: one image, one configuration.
+    pub(crate) async fn start() -> Self {
+        let address = free_address();
+        let pcr16 = Pcr::of_configuration(&to_json(&deployment(address)));
+        let policy = attested_policy(ROLE, &[(pcr(IMAGE), pcr16)]);
+        Self::start_at(address, policy).await
+    }
+
+    /// Under another policy.
+    pub(crate) async fn with_policy(policy: Value) -> Self {
+        Self::start_at(free_address(), policy).await
+    }
+
+    async fn start_at(address: SocketAddr, policy: Value) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &str| -> PathBuf {
+            let path = state.path().join(name);
+            fs::write(&path, content).unwrap();
+            path
+        };
+        let nsm_root = SimulatorRoot::create(now_s()).unwrap();
+        let authority = Authority::create("KMS").unwrap();
+        let identity = authority.issue(&["127.0.0.1"]).unwrap();
+        file("ca.pem", authority.certificate_pem());
+        let configuration = Configuration {
+            listen: address,
+            tls_certificate_file: file("tls.pem", &identity.certificate_pem),
+            tls_key_file: file("tls.key", &identity.key_pem),
+            attestation_root_file: file("root.pem", nsm_root.certificate_pem()),
+            region: "eu-west-1".to_owned(),
+            key_arn: KEY_ARN.to_owned(),
+            key_policy_file: file("policy.json", &policy.to_string()),
+            master_key_file: state.path().join("master"),
+            principals: vec![PrincipalConfiguration {
+                arn: ROLE.to_owned(),
+                access_key_id: ACCESS_KEY_ID.to_owned(),
+                secret_access_key_file: file("secret", &format!("{SECRET}\n")),
+            }],
+        };
+        Self {
+            serving: serve(configuration.clone()).await,
+            state,
+            configuration,
+            nsm_root_pem: nsm_root.to_pem(),
+        }
+    }
+
+    /// The same state in a new process.
+    pub(crate) async fn restart(mut self) -> Self {
+        self.serving.abort();
+        let _ = self.serving.await;
+        self.serving = serve(self.configuration.clone()).await;
+        self
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.configuration.listen
+    }
+
+    fn roots(&self) -> Arc<RootCertStore> {
+        let pem = fs::read(self.state.path().join("ca.pem")).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_slice(&pem).unwrap())
+            .unwrap();
+        Arc::new(roots)
+    }
+}
+
+async fn serve(configuration: Configuration) -> JoinHandle<()> {
+    let address = configuration.listen;
+    let serving = tokio::spawn(async {
+        kms::run(configuration, std::future::pending())
+            .await
+            .unwrap();
+    });
+    while TcpStream::connect(address).await.is_err() {
+        assert!(!serving.is_finished());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    serving
+}
+
+fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
+
+fn deployment(kms: SocketAddr) -> DeploymentConfiguration {
+    DeploymentConfiguration {
+        version: 1,
+        deployment: "test".to_owned(),
+        audience: "https://enclave.test".to_owned(),
+        issuer: "http://issuer.test".to_owned(),
+        issuer_keys: IssuerKeys {
+            url: "https://issuer.test/jwks.json".to_owned(),
+            spki_sha256: "00".repeat(32),
+        },
+        kms: Kms {
+            key_arn: KEY_ARN.to_owned(),
+            region: "eu-west-1".to_owned(),
+            endpoint: Some(format!("https://{kms}")),
+        },
+        predecessors: Vec::new(),
+    }
+}
+
+fn to_json(configuration: &DeploymentConfiguration) -> Vec<u8> {
+    serde_json::to_vec(configuration).unwrap()
+}
+
+/// A booted image: its registers hold the configuration's measurement and are locked.
+pub(crate) struct Image {
+    attester: Arc<NsmAttester<SimulatedNsm>>,
+    configuration: DeploymentConfiguration,
+    trust: Trust,
+}
+
+impl Image {
+    pub(crate) fn boot(image: u8, kms: &KmsServer) -> Self {
+        Self::boot_with(image, kms, |_| {})
+    }
+
+    pub(crate) fn boot_with(
+        image: u8,
+        kms: &KmsServer,
+        change: impl FnOnce(&mut DeploymentConfiguration),
+    ) -> Self {
+        let measurements = Measurements {
+            pcr0: pcr(image),
+            pcr1: pcr(1),
+            pcr2: pcr(2),
+            role_arn: None,
+            instance_id: "i-0123456789abcdef0".to_owned(),
+        };
+        let root = SimulatorRoot::from_pem(&kms.nsm_root_pem).unwrap();
+        let nsm = SimulatedNsm::start(&measurements, root, Arc::new(now_ms)).unwrap();
+        let attester = Arc::new(NsmAttester::new(nsm));
+        let mut configuration = deployment(kms.address());
+        change(&mut configuration);
+        let measurement = Sha384::digest(to_json(&configuration));
+        attester
+            .extend_pcr(CONFIGURATION_PCR, &measurement)
+            .unwrap();
+        attester.lock_pcrs(32).unwrap();
+        let trust = Trust {
+            attestation: TrustAnchors::from_pem(&kms.nsm_root_pem).unwrap(),
+            kms: kms.roots(),
+            upstream: Arc::new(RootCertStore::empty()),
+        };
+        Self {
+            attester,
+            configuration,
+            trust,
+        }
+    }
+
+    /// What another configuration names this one by.
+    pub(crate) fn measurement(&self) -> Predecessor {
+        let value = |index| self.attester.describe_pcr(index).unwrap().value;
+        Predecessor {
+            pcr0: value(0),
+            pcr16: value(CONFIGURATION_PCR),
+        }
+    }
+
+    pub(crate) fn context(&self, host: &Host) -> KeysetContext {
+        let transport: Arc<dyn Transport> = Arc::new(host.clone());
+        let platform = Platform {
+            attester: Arc::clone(&self.attester) as Arc<dyn Attester>,
+            transport: Arc::clone(&transport),
+        };
+        let bytes = to_json(&self.configuration);
+        let host = HostServices::new(transport);
+        KeysetContext::new(&platform, &host, &self.trust, &self.configuration, &bytes).unwrap()
+    }
+}
+
+/// A parent's host services: credentials, the keyset, and a relay.
+#[derive(Clone)]
+pub(crate) struct Host {
+    keyset: Arc<Mutex<Option<Bytes>>>,
+    access_key_id: &'static str,
+    secret: &'static str,
+    destination: Option<SocketAddr>,
+}
+
+impl Host {
+    pub(crate) fn new() -> Self {
+        Self {
+            keyset: Arc::default(),
+            access_key_id: ACCESS_KEY_ID,
+            secret: SECRET,
+            destination: None,
+        }
+    }
+
+    pub(crate) fn with_secret(secret: &'static str) -> Self {
+        Self {
+            secret,
+            ..Self::new()
+        }
+    }
+
+    pub(crate) fn with_access_key(access_key_id: &'static str) -> Self {
+        Self {
+            access_key_id,
+            ..Self::new()
+        }
+    }
+
+    pub(crate) fn that_connects_to(destination: SocketAddr) -> Self {
+        Self {
+            destination: Some(destination),
+            ..Self::new()
+        }
+    }
+
+    pub(crate) fn keyset(&self) -> Option<Bytes> {
+        self.keyset.lock().unwrap().clone()
+    }
+
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let reply = |status, body: Bytes| {
+            let mut response = Response::new(Full::new(body));
+            *response.status_mut() = status;
+            response
+        };
+        match (request.method().clone(), request.uri().path()) {
+            (Method::CONNECT, _) => {
+                let asked = request.uri().authority().unwrap().to_string();
+                let destination = self
+                    .destination
+                    .map_or(asked, |address| address.to_string());
+                let mut upstream = TcpStream::connect(destination).await.unwrap();
+                tokio::spawn(async move {
+                    let upgraded = hyper::upgrade::on(&mut request).await.unwrap();
+                    let _ = copy_bidirectional(&mut TokioIo::new(upgraded), &mut upstream).await;
+                });
+                reply(StatusCode::OK, Bytes::new())
+            }
+            (Method::GET, CREDENTIALS) => {
+                let credentials = json!({
+                    "AccessKeyId": self.access_key_id,
+                    "SecretAccessKey": self.secret,
+                    "Token": "a session token",
+                    "Expiration": "2100-01-01T00:00:00Z",
+                });
+                reply(StatusCode::OK, credentials.to_string().into())
+            }
+            (Method::GET, KEYSET) => match self.keyset() {
+                Some(keyset) => reply(StatusCode::OK, keyset),
+                None => reply(StatusCode::NOT_FOUND, Bytes::new()),
+            },
+            (Method::PUT, KEYSET) => {
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                let mut keyset = self.keyset.lock().unwrap();
+                if keyset.is_some() {
+                    return reply(StatusCode::PRECONDITION_FAILED, Bytes::new());
+                }
+                *keyset = Some(body);
+                reply(StatusCode::CREATED, Bytes::new())
+            }
+            _ => reply(StatusCode::NOT_FOUND, Bytes::new()),
+        }
+    }
+
+    async fn serve(self, stream: DuplexStream) {
+        let service = service_fn(|request| {
+            let host = self.clone();
+            async move { Ok::<_, Infallible>(host.answer(request).await) }
+        });
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        let _ = connection.with_upgrades().await;
+    }
+}
+
+impl Transport for Host {
+    fn accept(&self) -> BoxFuture<'_, io::Result<BoxStream>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn connect_host(&self) -> BoxFuture<'_, io::Result<BoxStream>> {
+        let (near, far) = duplex(1 << 16);
+        tokio::spawn(self.clone().serve(far));
+        Box::pin(async { Ok(Box::new(near) as BoxStream) })
+    }
+}
