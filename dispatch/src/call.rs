@@ -27,7 +27,8 @@ const OF_THE_SESSION: &[&str] = &[
 pub enum CallBody {
     /// Bytes at hand. They can be sent a second time when the enclave asks for a newer nonce.
     Bytes(Bytes),
-    /// A stream. It is sent once; if the nonce was too old, the refusal goes to the caller.
+    /// A stream. It is sent once, after a fresh nonce was asked for where the last is not; if the
+    /// enclave wants yet another, the refusal goes to the caller.
     Stream(Body),
 }
 

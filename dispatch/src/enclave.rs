@@ -107,7 +107,10 @@ impl EnclaveClient {
     ) -> Result<Response<Incoming>, CallError> {
         let (first, again) = match body {
             CallBody::Bytes(bytes) => (full(bytes.clone()), Some(bytes)),
-            CallBody::Stream(stream) => (stream, None),
+            CallBody::Stream(stream) => {
+                self.live().await?.freshen_nonce().await;
+                (stream, None)
+            }
         };
         match (self.once(&outgoing, first, token, key).await, again) {
             (Err(CallError::Refused(refusal)), Some(bytes))

@@ -1,17 +1,21 @@
 //! The one attested session that a client keeps, with the nonce of the enclave at its end.
 use std::{
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use dauth_attested_tls::{ConnectError, Expectations, Session, connect};
-use http::HeaderMap;
-use tokio::net::TcpStream;
+use http::{HeaderMap, Request, Uri};
+use http_body_util::Empty;
+use tokio::{net::TcpStream, time::Instant};
 
 use crate::nonce::nonce_of;
 
 /// Time to reach the ingress.
 const REACH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A nonce that came less long ago is taken to be good for one more request: half of its life.
+const FRESH_NONCE: Duration = Duration::from_secs(60);
 
 /// Why there is no session with the enclave.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +54,14 @@ pub enum SessionError {
 pub(crate) struct Live {
     pub(crate) session: Session,
     since: Instant,
-    nonce: Mutex<Option<String>>,
+    nonce: Mutex<Option<Received>>,
+}
+
+/// A nonce, and when it came.
+#[derive(Debug)]
+struct Received {
+    nonce: String,
+    at: Instant,
 }
 
 impl Live {
@@ -67,12 +78,13 @@ impl Live {
                 ingress: ingress.to_owned(),
                 source,
             })?;
-        let dpop_nonce = nonce_of(session.evidence_headers());
-        Ok(Self {
+        let live = Self {
             session,
             since: Instant::now(),
-            nonce: Mutex::new(dpop_nonce),
-        })
+            nonce: Mutex::new(None),
+        };
+        live.learn(live.session.evidence_headers());
+        Ok(live)
     }
 
     pub(crate) fn is_usable(&self, max_age: Duration) -> bool {
@@ -80,17 +92,34 @@ impl Live {
     }
 
     pub(crate) fn nonce(&self) -> Option<String> {
-        self.lock().clone()
+        self.lock().as_ref().map(|received| received.nonce.clone())
     }
 
     /// Keeps the nonce that every reply of the enclave carries.
     pub(crate) fn learn(&self, headers: &HeaderMap) {
         if let Some(nonce) = nonce_of(headers) {
-            *self.lock() = Some(nonce);
+            let at = Instant::now();
+            *self.lock() = Some(Received { nonce, at });
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+    /// Gets a nonce that is fresh, for a request that cannot be sent twice.
+    ///
+    /// Evidence asked for without a nonce is refused at no cost to the enclave, and the refusal
+    /// carries what is wanted. Should it not, the request itself will tell.
+    pub(crate) async fn freshen_nonce(&self) {
+        let is_fresh = (self.lock().as_ref()).is_some_and(|r| r.at.elapsed() < FRESH_NONCE);
+        if is_fresh {
+            return;
+        }
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = Uri::from_static("/.well-known/dauth/evidence");
+        if let Ok(response) = self.session.send(request).await {
+            self.learn(response.headers());
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Received>> {
         self.nonce.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

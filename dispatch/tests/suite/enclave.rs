@@ -180,6 +180,20 @@ async fn a_newer_nonce_costs_one_repetition() {
 }
 
 #[tokio::test]
+async fn a_stream_after_a_pause_gets_a_fresh_nonce_first() {
+    let enclave = Enclave::start().await;
+    let client = enclave.client();
+    call(&client, request("/x", bytes())).await.unwrap();
+    enclave.state.epoch.fetch_add(1, SeqCst);
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_secs(61)).await;
+    tokio::time::resume();
+    let stream = CallBody::Stream(body(Full::new(Bytes::from_static(b"stream"))));
+    call(&client, request("/x", stream)).await.unwrap();
+    assert_eq!(enclave.counts(), (1, 2));
+}
+
+#[tokio::test]
 async fn an_enclave_that_is_never_content_is_asked_twice() {
     let enclave = Enclave::start().await;
     let refused = call(&enclave.client(), request("/unsteady", bytes())).await;
