@@ -8,11 +8,14 @@
 //! Bytes are held back until no form that begins in them could still be incomplete.
 mod body;
 mod decode;
+mod escape;
 mod form;
 mod head;
 #[cfg(test)]
 mod oracle;
 mod search;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub(crate) use body::Reply;
@@ -21,9 +24,9 @@ pub(crate) use decode::Encoding;
 pub(crate) use head::{nominated, passing_to_caller, scrub_fields};
 
 use self::{
+    escape::MAX_ESCAPE_BYTES,
     form::Forms,
     search::{MAX_BOUNDARY_BYTES, Views},
-    view::MAX_ESCAPE_BYTES,
 };
 use crate::wipe::WipedBuffer;
 

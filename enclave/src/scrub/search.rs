@@ -5,8 +5,9 @@ use memchr::memmem;
 
 use super::{
     End,
+    escape::Scheme,
     form::{Around, Form, Forms, Place},
-    view::{Scheme, View},
+    view::View,
 };
 
 /// The order in which escapes are undone where several lie over or beside each other. A browser or

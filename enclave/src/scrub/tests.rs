@@ -1,0 +1,63 @@
+//! What is held back, and what passes.
+use super::{Delivery, Scrubber, oracle::scrub};
+
+#[test]
+fn what_is_held_back_depends_on_length_alone() {
+    let secret = b"0123456789abcdef";
+    let released = |body: &[u8]| {
+        let mut out = Vec::new();
+        Scrubber::new(&[secret], Delivery::FixedTail).push(body, &mut out);
+        out.len()
+    };
+    let plain = released(&[b'x'; 1000]);
+    let mut nearly = vec![b'x'; 1000];
+    nearly[985..].copy_from_slice(&secret[..15]);
+    assert_eq!(released(&nearly), plain);
+    assert!(plain > 600);
+}
+
+#[test]
+fn whole_events_pass_at_once() {
+    let secret = b"0123456789abcdef";
+    for end in ["\n\n", "\r\n\r\n", "\r\r"] {
+        let mut scrubber = Scrubber::new(&[secret], Delivery::WholeEvents);
+        let mut out = Vec::new();
+        let event = format!("data: 0123456789abcdef MDEyMzQ1Njc4OWFiY2RlZg==\ndata: x{end}");
+        scrubber.push(event.as_bytes(), &mut out);
+        let expected = format!("data: [redacted] [redacted]\ndata: x{end}");
+        assert_eq!(String::from_utf8_lossy(&out), expected);
+        scrubber.push(b"data: 01234", &mut out);
+        assert_eq!(out.len(), expected.len(), "half an event is held");
+        scrubber.push(b"56789abcdef\n", &mut out);
+        assert_eq!(out.len(), expected.len());
+        scrubber.push(b"\n", &mut out);
+        assert!(out.ends_with(b"\n\n"));
+    }
+}
+
+#[test]
+fn a_secret_with_a_blank_line_is_held_over_events() {
+    let secret = b"-----BEGIN\n\nKEY-----";
+    let (out, acted) = scrub(
+        secret,
+        &[b"data: a\n\n-----BEGIN\n\n", b"KEY-----\n\n"],
+        Delivery::WholeEvents,
+    );
+    assert_eq!(String::from_utf8_lossy(&out), "data: a\n\n[redacted]\n\n");
+    assert!(acted);
+}
+
+#[test]
+fn a_run_of_escapes_does_not_lose_the_place() {
+    let secret = b"0123456789\\abcdef";
+    let escaped = r"0123456789\\abcdef";
+    for before in 0..5 {
+        let body = format!("{}{escaped}\" ", r"\\".repeat(400 + before));
+        for size in [1, 2, 3, 7, 64] {
+            let chunks: Vec<&[u8]> = body.as_bytes().chunks(size).collect();
+            let (out, _) = scrub(secret, &chunks, Delivery::FixedTail);
+            let expected = format!("{}[redacted]\" ", r"\\".repeat(400 + before));
+            assert_eq!(String::from_utf8_lossy(&out), expected, "{before} {size}");
+        }
+    }
+}
