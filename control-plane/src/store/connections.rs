@@ -128,10 +128,11 @@ impl TryFrom<Row> for Connection {
 }
 
 impl Connection {
-    /// What it takes in an owner's token: the handle twice, name, fingerprint, punctuation.
+    /// What it takes in an owner's token at most: handle, fingerprint and punctuation, and once more
+    /// the handle under its name; or under the handle again, when a newer one has the name.
     fn claim_bytes(handle: &str, name: &str) -> usize {
         let name = serde_json::to_string(name).map_or(usize::MAX / 4, |name| name.len());
-        2 * handle.len() + name + 64 + 12
+        2 * handle.len() + name.max(handle.len() + 2) + 64 + 12
     }
 }
 
