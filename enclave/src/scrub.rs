@@ -37,6 +37,10 @@ pub const REDACTED: &[u8] = b"[redacted]";
 /// within another: `\u0026#x41;`, `\\u0041`.
 const EXPANSION: usize = 12;
 
+/// Fewer bytes than this wait for others: each search looks through the whole tail again, and an
+/// upstream that sends single bytes would make it dear.
+const MIN_RELEASED_BYTES: usize = 512;
+
 /// How bytes are held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
@@ -122,17 +126,16 @@ impl Scrubber {
     }
 
     fn advance(&mut self, chunk: &[u8], end: End, out: &mut Vec<u8>) {
-        let mut window = WipedBuffer::with_capacity(self.tail.len() + chunk.len());
-        window.append(&self.tail);
-        window.append(chunk);
-        if end == End::Open && self.releasable(&window) == 0 {
-            self.tail = window;
+        self.tail.append(chunk);
+        let releasable = self.releasable(&self.tail);
+        if end == End::Open && releasable == 0 {
             return;
         }
+        let window = std::mem::replace(&mut self.tail, WipedBuffer::with_capacity(0));
         let views = Views::new(&window, end);
         let hits = views.hits(&self.forms);
         let cut = match end {
-            End::Open => views.boundary(self.releasable(&window)),
+            End::Open => views.boundary(releasable),
             End::Closed => window.len(),
         };
         self.acted |= !hits.is_empty();
@@ -143,7 +146,10 @@ impl Scrubber {
 
     /// How much of an open window may leave: all but the tail, or all up to the last event's end.
     fn releasable(&self, window: &[u8]) -> usize {
-        let all_but_tail = window.len().saturating_sub(self.held_back());
+        let all_but_tail = match window.len().saturating_sub(self.held_back()) {
+            few if few < MIN_RELEASED_BYTES => 0,
+            all_but_tail => all_but_tail,
+        };
         match self.delivery {
             Delivery::FixedTail => all_but_tail,
             Delivery::WholeEvents => all_but_tail.max(end_of_events(window)),

@@ -166,11 +166,9 @@ impl Policy {
 
     fn check_request_header(&self, name: &str) -> Result<(), InvalidPolicy> {
         let parsed: HeaderName = name.parse().map_err(|_| InvalidPolicy::RequestHeader)?;
-        let carries_credential = match &self.injection {
-            Injection::Bearer {} | Injection::Basic { .. } => parsed == http::header::AUTHORIZATION,
-            Injection::Header { template } => parsed == *template.name(),
-            Injection::Query { .. } => false,
-        };
+        // A caller's `Authorization` is its dispatch token, whatever the injection.
+        let carries_credential = parsed == http::header::AUTHORIZATION
+            || matches!(&self.injection, Injection::Header { template } if parsed == *template.name());
         if parsed.as_str() != name || carries_credential || !header::may_be_permitted(&parsed) {
             return Err(InvalidPolicy::RequestHeader);
         }
@@ -407,6 +405,24 @@ mod tests {
             assert_eq!(
                 Policy::from_json(json.as_bytes()).map_err(|e| (json.clone(), e)),
                 Err((json, error))
+            );
+        }
+    }
+
+    #[test]
+    fn no_policy_lets_a_callers_token_pass() {
+        for injection in [
+            r#"{"kind":"query","name":"key"}"#,
+            r#"{"kind":"header","template":"X-Key: {secret}"}"#,
+            r#"{"kind":"bearer"}"#,
+        ] {
+            let mut policy = policy(&[]);
+            policy.injection = serde_json::from_str(injection).unwrap();
+            policy.request_headers = vec!["authorization".to_owned()];
+            assert_eq!(
+                policy.to_json(),
+                Err(InvalidPolicy::RequestHeader),
+                "{injection}"
             );
         }
     }

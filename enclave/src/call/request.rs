@@ -41,9 +41,13 @@ pub(super) fn build(
 /// Copies what the policy lets pass, duplicates in their order.
 fn pass(policy: &Policy, from: &HeaderMap, to: &mut HeaderMap) {
     let nominated = nominated(from);
-    // The second condition repeats what a policy is checked for when it is sealed.
+    // The second and third condition repeat what a policy is checked for when it is sealed. A
+    // caller's `Authorization` is always its dispatch token.
     let passes = |name: &HeaderName| {
-        policy.passes_upstream(name) && header::may_be_permitted(name) && !nominated.contains(name)
+        policy.passes_upstream(name)
+            && header::may_be_permitted(name)
+            && name != field::AUTHORIZATION
+            && !nominated.contains(name)
     };
     for (name, value) in from.iter().filter(|(name, _)| passes(name)) {
         to.append(name, value.clone());

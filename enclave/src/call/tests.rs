@@ -88,6 +88,23 @@ async fn each_injection_reaches_the_upstream() {
 }
 
 #[tokio::test]
+async fn the_callers_token_never_passes_whatever_the_policy_names() {
+    let fixture = ok();
+    let mut call = call();
+    call.policy.injection = injection(r#"{"kind":"header","template":"X-Key: {secret}"}"#);
+    for name in ["authorization", "dpop", "x-key", "host"] {
+        call.policy.request_headers.push(name.to_owned());
+        call.headers.insert(
+            http::HeaderName::from_static(name),
+            "the-callers".parse().unwrap(),
+        );
+    }
+    fixture.send(call).await.unwrap();
+    assert!(!fixture.requests()[0].contains("the-callers"));
+    assert!(fixture.requests()[0].contains(&format!("x-key: {SECRET}\r\n")));
+}
+
+#[tokio::test]
 async fn bodies_pass_within_their_limit() {
     let fixture = ok();
     let mut post = call();

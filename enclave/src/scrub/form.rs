@@ -50,8 +50,11 @@ impl Forms {
             longest_needle: 0,
             has_blank_line: false,
         };
-        for needle in needles.iter().filter(|needle| !needle.is_empty()) {
-            forms.add_needle(needle);
+        for (at, needle) in needles.iter().enumerate() {
+            let is_known = needles.iter().take(at).any(|other| other == needle);
+            if !is_known && !needle.is_empty() {
+                forms.add_needle(needle);
+            }
         }
         forms
     }
