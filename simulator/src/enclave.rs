@@ -5,10 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use dauth_attestation::TrustAnchors;
 use dauth_enclave::{
-    boot::{self, BootError, Trust},
+    boot::{self, BootError},
     platform::{Platform, nsm::NsmAttester},
+    trust::Trust,
 };
 use dauth_protocol::measurement::Pcr;
 use rustls::{
@@ -18,7 +18,7 @@ use rustls::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    nsm::{SimulatedNsm, SimulatorRoot},
+    nsm::{Measurements, SimulatedNsm, SimulatorRoot},
     unix::UnixTransport,
 };
 
@@ -80,12 +80,18 @@ pub async fn run(
     let invalid_root = || RunError::Certificate(configuration.nsm_root_file.clone());
     let root = SimulatorRoot::from_pem(&root_pem).map_err(|_| invalid_root())?;
     let trust = Trust {
-        attestation: TrustAnchors::from_pem(&root.certificate_pem()).map_err(|_| invalid_root())?,
+        attestation: root.trust_anchors().map_err(|_| invalid_root())?,
         kms: roots(&configuration.kms_root_file)?,
         upstream: roots(&configuration.upstream_root_file)?,
     };
-    let image = [configuration.pcr0, configuration.pcr1, configuration.pcr2];
-    let nsm = SimulatedNsm::start(root, image, dauth_enclave::clock::now_ms)
+    let measurements = Measurements {
+        pcr0: configuration.pcr0,
+        pcr1: configuration.pcr1,
+        pcr2: configuration.pcr2,
+        role_arn: None,
+        instance_id: "i-0123456789abcdef0".to_owned(),
+    };
+    let nsm = SimulatedNsm::start(&measurements, root, Arc::new(dauth_enclave::clock::now_ms))
         .map_err(|_| invalid_root())?;
     let transport =
         UnixTransport::listen(&configuration.ingress_socket, &configuration.host_socket).map_err(

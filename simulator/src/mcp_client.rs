@@ -10,9 +10,14 @@ use dauth_token::{ProofClaims, access_token_hash, make_proof};
 use futures::stream::BoxStream;
 use http::{HeaderName, HeaderValue, header};
 use rmcp::{
-    model::ClientJsonRpcMessage,
-    transport::streamable_http_client::{
-        StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
+    ServiceExt,
+    model::{CallToolRequestParams, ClientJsonRpcMessage},
+    transport::{
+        StreamableHttpClientTransport,
+        streamable_http_client::{
+            StreamableHttpClient, StreamableHttpClientTransportConfig, StreamableHttpError,
+            StreamableHttpPostResponse,
+        },
     },
 };
 use sse_stream::{Error as SseError, Sse};
@@ -98,4 +103,40 @@ impl StreamableHttpClient for DpopMcpClient {
         let headers = self.proved("GET", &uri, headers)?;
         self.http.get_stream(uri, session_id, last_event_id, None, headers).await
     }
+}
+
+/// Why a tool gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// No HTTP client.
+    #[error("no HTTP client: {0}")]
+    Http(#[from] dauth_dispatch::web::WebError),
+    /// The server did not accept the session.
+    #[error("the MCP server refused the session: {0}")]
+    Session(String),
+    /// The call itself failed.
+    #[error("the MCP tool failed: {0}")]
+    Call(String),
+}
+
+/// Opens a session with the MCP server at `resource`, calls one tool, and returns its structured
+/// result.
+pub async fn call_tool(
+    resource: &str,
+    token: AccessToken,
+    key: Arc<DpopKey>,
+    tool: &'static str,
+    arguments: serde_json::Map<String, serde_json::Value>,
+) -> Result<serde_json::Value, ToolError> {
+    let client = DpopMcpClient::new(dauth_dispatch::web::client()?, token, key);
+    let transport = StreamableHttpClientTransport::with_client(
+        client,
+        StreamableHttpClientTransportConfig::with_uri(resource),
+    );
+    let session = ().serve(transport).await.map_err(|e| ToolError::Session(e.to_string()))?;
+    let request = CallToolRequestParams::new(tool).with_arguments(arguments);
+    let result = session.call_tool(request).await.map_err(|e| ToolError::Call(e.to_string()))?;
+    // The answer is here: how the session ends changes nothing.
+    let _ = session.cancel().await;
+    Ok(result.structured_content.unwrap_or_default())
 }

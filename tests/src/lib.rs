@@ -1,10 +1,9 @@
 //! End-to-end tests over one [`Stack`] of real processes, one file in `tests/` per boundary.
 //!
 //! [`Stack`] is what a user has after `dauth simulate`; [`Upstream`] is an API that a test scripts;
-//! [`memory`] looks into processes.
+//! [`dauth_simulator::memory`] looks into processes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panic")]
 
-pub mod memory;
 mod stack;
 mod upstream;
 

@@ -140,7 +140,7 @@ impl Watched {
                         let _ = self.deaths.send(Death { party: self.party, status });
                     }
                 }
-                _ = self.stopping.wait_for(|s| *s == Stopping::Yes) => return stop(child).await,
+                () = until_stopping(&mut self.stopping) => return stop(child).await,
             }
             if started.elapsed() >= STEADY_AFTER {
                 pause = FIRST_PAUSE;
@@ -148,7 +148,7 @@ impl Watched {
             child = loop {
                 tokio::select! {
                     () = sleep(pause) => {}
-                    _ = self.stopping.wait_for(|s| *s == Stopping::Yes) => return,
+                    () = until_stopping(&mut self.stopping) => return,
                 }
                 pause = (pause * 2).min(LONGEST_PAUSE);
                 if let Ok(child) = spawn(&self.programs, &self.state_dir, self.party) {
@@ -158,6 +158,11 @@ impl Watched {
             note_pid(&self.pids, self.party, &child);
         }
     }
+}
+
+/// A supervisor that is gone stops its parties as well.
+async fn until_stopping(stopping: &mut watch::Receiver<Stopping>) {
+    drop(stopping.wait_for(|s| *s == Stopping::Yes).await);
 }
 
 /// Asks a process to stop, and kills it when it does not.

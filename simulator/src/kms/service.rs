@@ -282,3 +282,6 @@ fn decode(text: &str, field: &'static str) -> Result<Vec<u8>, Refusal> {
         .decode(text)
         .map_err(|_| Refusal::validation(format!("{field} is not base64.")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! `dauth simulate`: every party as a process of its own, and the whole flow once.
+mod flow;
+mod narrate;
+mod party;
+mod plan;
+mod ready;
+mod stack_file;
+mod state;
+mod supervisor;
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use dauth_protocol::measurement::Pcr;
+
+pub(crate) use party::Party;
+use party::Programs;
+use plan::Plan;
+use state::State;
+use supervisor::Supervisor;
+
+use crate::{failure::Failure, output::Output};
+
+/// Run the whole of DAuth on this machine: every party as a process of its own, on loopback only.
+///
+/// Starts a simulated KMS, the control plane, the parent, a simulated enclave, the gateway, a demo
+/// API over TLS and a demo MCP server. Then goes through the whole flow once and prints each step,
+/// who did it, and what each party could see. Stays up until Ctrl-C, and restarts what dies.
+///
+/// While it is up, use it from another terminal:
+///
+///   export DAUTH_PROFILE=…/profile.toml        (the path is printed)
+///   dauth connect notes --base-url https://… --bearer --allow 'GET /**' < token
+///   dauth call HANDLE GET /path
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Simulate {
+    /// Where keys, ports and connections are kept between starts. The default is under
+    /// $XDG_STATE_HOME/dauth, and a temporary folder with --once.
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Exit after the flow: 0 when every step held, 1 otherwise.
+    #[arg(long)]
+    once: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Run the shipped binaries of this folder instead of this program itself.
+    #[arg(long, value_name = "DIR")]
+    bin_dir: Option<PathBuf>,
+    /// Give the simulated enclave another PCR0 than the key policy names: KMS must refuse it.
+    #[arg(long, value_name = "HEX")]
+    enclave_pcr0: Option<Pcr>,
+    /// Names and addresses for the parent's resolver, as in /etc/hosts.
+    #[arg(long, value_name = "FILE")]
+    hosts: Option<PathBuf>,
+}
+
+impl Simulate {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let shutdown = crate::party::shutdown()?;
+        let (dir, _temporary) = self.dir()?;
+        let state = State::open(&dir)?;
+        let plan = Plan::write(&state, &self)?;
+        let (supervisor, deaths) = Supervisor::new(self.programs()?, state.dir());
+        tokio::pin!(shutdown);
+        let result = tokio::select! {
+            result = self.go(&state, &plan, &supervisor, deaths) => result,
+            () = &mut shutdown => Ok(()),
+        };
+        supervisor.stop().await;
+        result
+    }
+
+    async fn go(
+        &self,
+        state: &State,
+        plan: &Plan,
+        supervisor: &Supervisor,
+        deaths: ready::Deaths,
+    ) -> Result<(), Failure> {
+        let mut narrator = narrate::Narrator::new(Output::from_flag(self.json));
+        narrator.starting(state.dir());
+        let mut deaths = ready::start_all(state, plan, supervisor, deaths).await?;
+        let mut pids = supervisor.pids();
+        stack_file::write(state, plan, &pids.borrow_and_update().clone())?;
+        narrator.started(&pids.borrow().clone());
+        let held = flow::run(state, plan, &pids.borrow().clone(), &mut narrator).await;
+        narrator.finish(state.dir(), &held);
+        if self.once {
+            return held;
+        }
+        held?;
+        loop {
+            tokio::select! {
+                Some(death) = deaths.recv() => narrator.died(&death),
+                changed = pids.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    stack_file::write(state, plan, &pids.borrow_and_update().clone())?;
+                }
+            }
+        }
+    }
+
+    /// The state directory, and the temporary one that goes with this value.
+    fn dir(&self) -> Result<(PathBuf, Option<tempfile::TempDir>), Failure> {
+        if let Some(dir) = &self.state_dir {
+            return Ok((dir.clone(), None));
+        }
+        if self.once {
+            let temporary = tempfile::tempdir()
+                .map_err(|e| Failure::refused(format!("no temporary folder: {e}")))?;
+            return Ok((temporary.path().join("state"), Some(temporary)));
+        }
+        let base = env::var_os("XDG_STATE_HOME")
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+            .or_else(|| env::home_dir().map(|home| home.join(".local/state")))
+            .ok_or_else(|| Failure::usage("no home folder: name a state directory by --state-dir"))?;
+        Ok((base.join("dauth/simulation"), None))
+    }
+
+    fn programs(&self) -> Result<Programs, Failure> {
+        let this = env::current_exe()
+            .map_err(|e| Failure::refused(format!("this program's own path: {e}")))?;
+        match &self.bin_dir {
+            None => Ok(Programs::ThisProgram(this)),
+            Some(folder) => Ok(Programs::Shipped { folder: existing(folder)?, this }),
+        }
+    }
+}
+
+fn existing(folder: &Path) -> Result<PathBuf, Failure> {
+    folder
+        .canonicalize()
+        .map_err(|e| Failure::usage(format!("--bin-dir {}: {e}", folder.display())))
+}
