@@ -1,6 +1,6 @@
 //! Why an owner's wish was not met.
 use dauth_dispatch::{CallError, SessionError, TokenError, web::WebError};
-use dauth_protocol::{Code, limit::MIN_SECRET_BYTES, policy::InvalidPolicy};
+use dauth_protocol::{Code, handle::InvalidHandle, limit::MIN_SECRET_BYTES, policy::InvalidPolicy};
 use dauth_sealing::SealError;
 
 use crate::{ProfileError, ReceiptError, kept::KeptPolicyError, pin::PinError, vault::VaultError};
@@ -44,6 +44,9 @@ pub enum OwnerError {
     /// The token does not say whose it is.
     #[error("the issuer's token lacks what an owner's token has: {0}")]
     Claims(&'static str),
+    /// The handle made for the connection is none.
+    #[error(transparent)]
+    Handle(#[from] InvalidHandle),
     /// A server's keys cannot be pinned.
     #[error("the keys of {server} cannot be pinned: {source}")]
     Pin {

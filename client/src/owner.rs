@@ -71,8 +71,7 @@ impl Owner {
     ) -> Result<Handle, OwnerError> {
         check_secret(secret)?;
         let policy = self.policy(&new.policy).await?;
-        let handle =
-            Handle::from_uuid(Uuid::now_v7()).map_err(|_| OwnerError::Claims("a valid handle"))?;
+        let handle = Handle::from_uuid(Uuid::now_v7())?;
         let keys = self.enclave.evidence().await?;
         let sealing = Sealing {
             handle: &handle,
