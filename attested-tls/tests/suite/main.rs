@@ -4,5 +4,7 @@
 mod attacks;
 #[cfg(test)]
 mod session;
+// Shared with dauth-dispatch and dauth-client, which use what is not used here.
 #[cfg(test)]
+#[allow(dead_code, reason = "shared with dauth-client")]
 mod support;

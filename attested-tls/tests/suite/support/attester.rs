@@ -3,6 +3,7 @@ use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ciborium::Value;
 use coset::{CborSerializable as _, CoseSign1Builder, HeaderBuilder, iana};
 use dauth_attestation::TrustAnchors;
@@ -64,6 +65,11 @@ impl Attester {
         TrustAnchors::from_der(&self.root).unwrap()
     }
 
+    pub(crate) fn root_pem(&self) -> String {
+        let body = STANDARD.encode(&self.root);
+        format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+    }
+
     pub(crate) fn document(&self, claims: Claims) -> Vec<u8> {
         let pcr = |index: u8| {
             let value = if index == 0 {
@@ -78,7 +84,7 @@ impl Attester {
             (text("module_id"), text("i-test-enc")),
             (text("digest"), text("SHA384")),
             (text("timestamp"), Value::from(claims.timestamp_ms)),
-            (text("pcrs"), Value::Map((0..16).map(pcr).collect())),
+            (text("pcrs"), Value::Map((0..17).map(pcr).collect())),
             (text("certificate"), Value::Bytes(self.leaf.clone())),
             (
                 text("cabundle"),
