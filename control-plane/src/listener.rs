@@ -22,7 +22,8 @@ const MAX_CONNECTIONS: usize = 4096;
 const MAX_STREAMS_PER_CONNECTION: u32 = 128;
 const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Also how long a connection may idle between two requests.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// When file descriptors have run out, accepting fails at once, over and over.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

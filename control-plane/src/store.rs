@@ -2,6 +2,7 @@
 //!
 //! SQLite, in write-ahead mode with full synchronisation: what was answered with success survives
 //! kill -9 and loss of power.
+mod changes;
 mod connections;
 mod schema;
 mod subjects;
@@ -13,7 +14,8 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-pub(crate) use connections::{Change, Connection, CreateError, NewConnection, RotateError};
+pub(crate) use changes::{Change, CreateError, NewConnection, RotateError};
+pub(crate) use connections::Connection;
 pub use schema::{RECORD_COLUMN, RECORD_TABLE};
 pub(crate) use subjects::Source;
 

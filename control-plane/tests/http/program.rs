@@ -128,7 +128,7 @@ fn a_mistake_is_one_clear_sentence_and_exit_code_1() {
         (
             Configuration {
                 listen: taken,
-                ..good.clone()
+                ..good
             },
             "cannot listen on",
         ),

@@ -2,9 +2,8 @@
 use aws_lc_rs::hmac;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use dauth_token::{
-    AccessTokenRules, Jwks, JwsError, MAX_ACCESS_TOKEN_BYTES, NamedJwk, ProofClaims, ProofRules,
-    Signer as _, TokenError, VerifiedAccessToken, VerifiedProof, access_token_hash, make_proof,
-    verify_access_token, verify_proof,
+    AccessTokenRules, Jwks, JwsError, MAX_ACCESS_TOKEN_BYTES, NamedJwk, Signer as _, TokenError,
+    VerifiedAccessToken, verify_access_token,
 };
 use serde_json::{Value, json};
 
@@ -14,15 +13,15 @@ pub(crate) const NOW_S: u64 = 1_900_000_000;
 const ISSUER: &str = "https://as.example";
 const AUDIENCE: &str = "https://mcp.example/mcp";
 
-struct Fixture {
-    key: Key,
+pub(crate) struct Fixture {
+    pub(crate) key: Key,
     keys: Jwks,
-    header: Value,
-    claims: Value,
+    pub(crate) header: Value,
+    pub(crate) claims: Value,
 }
 
 impl Fixture {
-    fn new(key: Key) -> Self {
+    pub(crate) fn new(key: Key) -> Self {
         let keys = Jwks::new(vec![NamedJwk {
             kid: "k1".into(),
             key: key.jwk().clone(),
@@ -40,11 +39,11 @@ impl Fixture {
         }
     }
 
-    fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         sign_json(&self.header, &self.claims, &self.key)
     }
 
-    fn verify(&self, token: &str) -> Result<VerifiedAccessToken, TokenError> {
+    pub(crate) fn verify(&self, token: &str) -> Result<VerifiedAccessToken, TokenError> {
         self.verify_at(token, NOW_S)
     }
 
@@ -282,54 +281,6 @@ fn refuses_a_mac_under_the_public_key() {
     let tag = BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&key, input.as_bytes()));
     let refusal = fixture.verify(&format!("{input}.{tag}")).err();
     assert_eq!(refusal, Some(TokenError::Jws(JwsError::Algorithm)));
-}
-
-#[test]
-fn binds_to_the_proof_of_its_own_key_and_text_alone() {
-    let fixture = Fixture::new(Key::p256());
-    let token = fixture.token();
-    let verified = || fixture.verify(&token).unwrap();
-    let bound = verified().bind(&proof(&fixture.key, Some(&token))).unwrap();
-    assert_eq!(bound.holder(), &fixture.key.jwk().thumbprint());
-
-    let refusal = |token: VerifiedAccessToken, proof| token.bind(&proof).err();
-    let other_key = proof(&Key::p256(), Some(&token));
-    assert_eq!(refusal(verified(), other_key), Some(TokenError::OtherKey));
-    let other_token = proof(&fixture.key, Some("another"));
-    assert_eq!(
-        refusal(verified(), other_token),
-        Some(TokenError::OtherToken)
-    );
-    let no_token = proof(&fixture.key, None);
-    assert_eq!(refusal(verified(), no_token), Some(TokenError::OtherToken));
-
-    let claims = without(&fixture.claims, "cnf");
-    let token = sign_json(&fixture.header, &claims, &fixture.key);
-    let unbound = fixture.verify(&token).unwrap();
-    let its_proof = proof(&fixture.key, Some(&token));
-    assert_eq!(refusal(unbound, its_proof), Some(TokenError::Unbound));
-}
-
-fn proof(key: &Key, token: Option<&str>) -> VerifiedProof {
-    let htu = "https://mcp.example/mcp";
-    let hash = token.map(access_token_hash);
-    let claims = ProofClaims {
-        method: "POST",
-        htu,
-        iat: NOW_S,
-        jti: "1",
-        ath: hash.as_deref(),
-        nonce: None,
-    };
-    let rules = ProofRules {
-        method: "POST",
-        htu,
-        access_token: token,
-        now_s: NOW_S,
-        max_age_s: 60,
-        leeway_s: 5,
-    };
-    verify_proof(&make_proof(&claims, key).unwrap(), &rules).unwrap()
 }
 
 fn hex_bytes(text: &str) -> Vec<u8> {

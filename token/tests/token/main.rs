@@ -3,6 +3,7 @@
 
 mod access_tokens;
 mod arbitrary;
+mod binding;
 mod oracle;
 mod proofs;
 mod signing;

@@ -1,0 +1,233 @@
+//! Creating, rotating and revoking connections, each in one transaction.
+use dauth_protocol::{Fingerprint, Handle};
+use sqlx::{Sqlite, Transaction};
+
+use super::{
+    Store, StoreError,
+    connections::{Connection, live},
+    integer, natural,
+};
+
+/// What one owner's token for the enclave may say of connections, as JSON. It keeps the token below
+/// `dauth_token::MAX_ACCESS_TOKEN_BYTES`, of which base64 takes a quarter.
+const MAX_OWNER_CLAIM_BYTES: usize = 14 * 1024;
+
+/// A connection to store.
+pub(crate) struct NewConnection<'a> {
+    pub(crate) owner: &'a str,
+    pub(crate) org: &'a str,
+    pub(crate) handle: &'a Handle,
+    pub(crate) name: &'a str,
+    pub(crate) change: Change<'a>,
+}
+
+/// What a rotation changes.
+pub(crate) struct Change<'a> {
+    pub(crate) record: &'a [u8],
+    pub(crate) receipt: &'a [u8],
+    pub(crate) base_url: &'a str,
+    pub(crate) servers: &'a [String],
+    pub(crate) expires: u64,
+}
+
+/// Why a connection is not stored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CreateError {
+    #[error("the owner has a connection of this handle")]
+    HandleTaken,
+    #[error("this record is stored already")]
+    RecordKnown,
+    #[error("the owner has too many live connections")]
+    TooMany,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a connection is not rotated.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RotateError {
+    #[error("the owner has no connection of this handle")]
+    NotFound,
+    #[error("the connection is revoked")]
+    Revoked,
+    #[error("the connection has another version by now")]
+    Version,
+    #[error("this record is stored already")]
+    RecordKnown,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Store {
+    /// Stores a connection, as version 1.
+    pub(crate) async fn create(
+        &self,
+        new: &NewConnection<'_>,
+        now_s: u64,
+    ) -> Result<String, CreateError> {
+        let fingerprint = Fingerprint::of(new.change.record).to_string();
+        let mut transaction = self.begin().await?;
+        let live = live(&mut *transaction, new.owner, now_s).await?;
+        let claim_bytes: usize = live
+            .iter()
+            .map(|other| Connection::claim_bytes(&other.handle, &other.name))
+            .sum();
+        let own = Connection::claim_bytes(new.handle.as_str(), new.name);
+        if claim_bytes + own > MAX_OWNER_CLAIM_BYTES {
+            return Err(CreateError::TooMany);
+        }
+        let is_taken = find(&mut transaction, new.owner, new.handle)
+            .await?
+            .is_some();
+        if is_taken {
+            return Err(CreateError::HandleTaken);
+        }
+        let inserted = sqlx::query(
+            "INSERT INTO connections (owner, handle, org, name, base_url, version, fingerprint,
+                 record, receipt, created, expires)
+             VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?)",
+        )
+        .bind(new.owner)
+        .bind(new.handle.as_str())
+        .bind(new.org)
+        .bind(new.name)
+        .bind(new.change.base_url)
+        .bind(&fingerprint)
+        .bind(new.change.record)
+        .bind(new.change.receipt)
+        .bind(integer(now_s))
+        .bind(integer(new.change.expires))
+        .execute(&mut *transaction)
+        .await;
+        let id = match inserted {
+            Ok(done) => done.last_insert_rowid(),
+            Err(error) if is_unique_violation(&error) => return Err(CreateError::RecordKnown),
+            Err(error) => return Err(StoreError::from(error).into()),
+        };
+        put_servers(&mut transaction, id, new.change.servers).await?;
+        transaction.commit().await.map_err(StoreError::from)?;
+        Ok(fingerprint)
+    }
+
+    /// Replaces the record of a live or expired connection and counts its version up.
+    ///
+    /// `version` is what the caller sealed the new record as, where it says so.
+    pub(crate) async fn rotate(
+        &self,
+        owner: &str,
+        handle: &Handle,
+        change: &Change<'_>,
+        version: Option<u64>,
+    ) -> Result<(String, u64), RotateError> {
+        let fingerprint = Fingerprint::of(change.record).to_string();
+        let mut transaction = self.begin().await?;
+        let (id, current) = find(&mut transaction, owner, handle)
+            .await?
+            .ok_or(RotateError::NotFound)?;
+        if current.revoked.is_some() {
+            return Err(RotateError::Revoked);
+        }
+        let next = current.version + 1;
+        if version.is_some_and(|version| version != next) {
+            return Err(RotateError::Version);
+        }
+        let updated = sqlx::query(
+            "UPDATE connections SET base_url = ?, version = ?, fingerprint = ?, record = ?,
+                 receipt = ?, expires = ? WHERE id = ?",
+        )
+        .bind(change.base_url)
+        .bind(integer(next))
+        .bind(&fingerprint)
+        .bind(change.record)
+        .bind(change.receipt)
+        .bind(integer(change.expires))
+        .bind(id)
+        .execute(&mut *transaction)
+        .await;
+        match updated {
+            Ok(_) => {}
+            Err(error) if is_unique_violation(&error) => return Err(RotateError::RecordKnown),
+            Err(error) => return Err(StoreError::from(error).into()),
+        }
+        sqlx::query("DELETE FROM connection_servers WHERE connection = ?")
+            .bind(id)
+            .execute(&mut *transaction)
+            .await
+            .map_err(StoreError::from)?;
+        put_servers(&mut transaction, id, change.servers).await?;
+        transaction.commit().await.map_err(StoreError::from)?;
+        Ok((fingerprint, next))
+    }
+
+    /// Revokes a connection; the row stays, so that its handle is not used again. False when the
+    /// owner has none of this handle.
+    pub(crate) async fn revoke(
+        &self,
+        owner: &str,
+        handle: &Handle,
+        now_s: u64,
+    ) -> Result<bool, StoreError> {
+        let done = sqlx::query(
+            "UPDATE connections SET revoked = coalesce(revoked, ?) WHERE owner = ? AND handle = ?",
+        )
+        .bind(integer(now_s))
+        .bind(owner)
+        .bind(handle.as_str())
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        // A deferred transaction that reads first cannot always be made a writing one.
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+struct Current {
+    version: u64,
+    revoked: Option<i64>,
+}
+
+async fn find(
+    transaction: &mut Transaction<'static, Sqlite>,
+    owner: &str,
+    handle: &Handle,
+) -> Result<Option<(i64, Current)>, StoreError> {
+    let row: Option<(i64, i64, Option<i64>)> = sqlx::query_as(
+        "SELECT id, version, revoked FROM connections WHERE owner = ? AND handle = ?",
+    )
+    .bind(owner)
+    .bind(handle.as_str())
+    .fetch_optional(&mut **transaction)
+    .await?;
+    row.map(|(id, version, revoked)| {
+        let version = natural(version, "version")?;
+        Ok((id, Current { version, revoked }))
+    })
+    .transpose()
+}
+
+async fn put_servers(
+    transaction: &mut Transaction<'static, Sqlite>,
+    connection: i64,
+    servers: &[String],
+) -> Result<(), StoreError> {
+    for server in servers {
+        sqlx::query(
+            "INSERT INTO connection_servers (connection, resource) VALUES (?, ?)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(connection)
+        .bind(server)
+        .execute(&mut **transaction)
+        .await?;
+    }
+    Ok(())
+}
+
+fn is_unique_violation(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(|error| error.is_unique_violation())
+}
