@@ -16,6 +16,8 @@ mod dispatcher;
 mod issuer;
 mod protect;
 mod resource;
+#[cfg(test)]
+mod test_issuer;
 mod token_cache;
 
 pub use dispatcher::{Call, DispatchError, Dispatcher};
