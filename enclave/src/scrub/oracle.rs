@@ -50,48 +50,53 @@ fn hexadecimal(needle: &[u8], body: &[u8], start: usize) -> Option<usize> {
 
 /// Reads the body as base64 from each place, whatever stands before and after the needle.
 fn base64(needle: &[u8], body: &[u8], start: usize) -> Option<Range<usize>> {
-    let value = |byte: u8| match byte {
-        b'A'..=b'Z' => Some(u32::from(byte - b'A')),
-        b'a'..=b'z' => Some(u32::from(byte - b'a') + 26),
-        b'0'..=b'9' => Some(u32::from(byte - b'0') + 52),
+    (0..3).find_map(|alignment| {
+        let skipped = [0, 2, 3][alignment];
+        let end = (needle.len() + alignment) * 8 / 6;
+        let core = body.get(start..start + end - skipped)?;
+        let is_this = core
+            .iter()
+            .enumerate()
+            .all(|(at, byte)| value(*byte) == Some(six_bits(needle, alignment, at + skipped)));
+        let has = |some: &[u8]| core.iter().any(|byte| some.contains(byte));
+        if !is_this || (has(b"-_") && has(b"+/")) {
+            return None;
+        }
+        let (before, after) = (&body[..start], &body[start + core.len()..]);
+        let is_inside = |byte: &&u8| value(**byte).is_some();
+        let left = before
+            .iter()
+            .rev()
+            .take(skipped)
+            .take_while(is_inside)
+            .count();
+        let is_quantum = |byte: &&u8| value(**byte).is_some() || **byte == b'=';
+        let right = after
+            .iter()
+            .take((4 - end % 4) % 4)
+            .take_while(is_quantum)
+            .count();
+        Some(start - left..start + core.len() + right)
+    })
+}
+
+/// The value of the base64 character at `at`, when the needle begins `alignment` bytes into it.
+fn six_bits(needle: &[u8], alignment: usize, at: usize) -> u8 {
+    (at * 6..at * 6 + 6).fold(0, |value, bit| {
+        let byte = needle[bit / 8 - alignment];
+        value << 1 | (byte >> (7 - bit % 8) & 1)
+    })
+}
+
+fn value(byte: u8) -> Option<u8> {
+    match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
         b'+' | b'-' => Some(62),
         b'/' | b'_' => Some(63),
         _ => None,
-    };
-    let is_url = |text: &[u8]| text.iter().any(|b| b"-_".contains(b));
-    let is_standard = |text: &[u8]| text.iter().any(|b| b"+/".contains(b));
-    for alignment in 0..3_usize {
-        let skipped = [0, 2, 3][alignment];
-        let end = (needle.len() + alignment) * 8 / 6;
-        let mut bits = String::new();
-        for offset in skipped..end {
-            let character = *body.get(start + offset - skipped)?;
-            let Some(value) = value(character) else { break };
-            bits.push_str(&format!("{value:06b}"));
-        }
-        let expected: String = needle.iter().map(|b| format!("{b:08b}")).collect();
-        let dropped = skipped * 6 - alignment * 8;
-        let expected = &expected[dropped..dropped + (end - skipped) * 6];
-        let core = &body[start..body.len().min(start + end - skipped)];
-        if bits == expected && !(is_url(core) && is_standard(core)) {
-            let is_base64 = |b: &u8| value(*b).is_some();
-            let left = body[..start]
-                .iter()
-                .rev()
-                .take(skipped)
-                .take_while(|b| is_base64(b))
-                .count();
-            let after = (4 - end % 4) % 4;
-            let rest = &body[start + core.len()..];
-            let right = rest
-                .iter()
-                .take(after)
-                .take_while(|b| is_base64(b) || **b == b'=')
-                .count();
-            return Some(start - left..start + core.len() + right);
-        }
     }
-    None
 }
 
 pub(super) fn scrub(needle: &[u8], chunks: &[&[u8]], delivery: Delivery) -> (Vec<u8>, bool) {
@@ -153,26 +158,19 @@ proptest! {
     fn agrees_with_a_search_of_the_whole(
         secret in secrets(),
         parts in prop::collection::vec((0..40_usize, r"[ -$'-\[\]-~\r\n]{0,12}"), 1..6),
-        splits in prop::collection::vec(0..600_usize, 0..6),
+        filler in prop::collection::vec(prop_oneof![Just(0..=0_usize), Just(0..=999)], 6),
+        sizes in prop::collection::vec(1..900_usize, 1..6),
+        seed in any::<u16>(),
     ) {
         let forms = alignments(&secret);
         let mut body = String::new();
-        for (form, text) in &parts {
+        for ((form, text), filler) in parts.iter().zip(filler) {
             body.push_str(text);
             body.push_str(forms.get(*form).map_or("", String::as_str));
+            body.push_str(&".".repeat(usize::from(seed) % (filler.end() + 1)));
         }
         let expected = oracle(secret.as_bytes(), body.as_bytes());
-        let mut splits: Vec<usize> = splits.iter().map(|at| at % (body.len() + 1)).collect();
-        splits.sort_unstable();
-        let mut chunks = Vec::new();
-        let mut rest = body.as_bytes();
-        for at in splits {
-            let taken = at - (body.len() - rest.len());
-            let (chunk, after) = rest.split_at(taken);
-            chunks.push(chunk);
-            rest = after;
-        }
-        chunks.push(rest);
+        let chunks = chunked(body.as_bytes(), &sizes);
         for delivery in [Delivery::FixedTail, Delivery::WholeEvents] {
             let (out, acted) = scrub(secret.as_bytes(), &chunks, delivery);
             prop_assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(&expected));
@@ -186,15 +184,17 @@ proptest! {
         ways in prop::collection::vec(0..16_u8, 41),
         before in "[ -~]{0,20}<",
         after in ">[ -~]{0,20}",
-        split in 0..600_usize,
+        filler in 0..2000_usize,
+        sizes in prop::collection::vec(1..900_usize, 1..6),
     ) {
         let escaped: String = secret.bytes().zip(ways).map(|(b, way)| written(b, way)).collect();
         // What stands before must not begin an escape that takes in the secret's first bytes.
-        let body = format!("{before}{escaped}{after}");
-        let (first, second) = body.as_bytes().split_at(split % (body.len() + 1));
-        let (out, _) = scrub(secret.as_bytes(), &[first, second], Delivery::FixedTail);
+        let filler = ".%41\\u0041\\\\&amp; ".repeat(filler / 20);
+        let body = format!("{filler}{before}{escaped}{after}{filler}");
+        let chunks = chunked(body.as_bytes(), &sizes);
+        let (out, _) = scrub(secret.as_bytes(), &chunks, Delivery::FixedTail);
         let out = String::from_utf8_lossy(&out);
-        prop_assert_eq!(out, format!("{before}[redacted]{after}"));
+        prop_assert_eq!(out, format!("{filler}{before}[redacted]{after}{filler}"));
     }
 }
 
@@ -264,15 +264,37 @@ fn wholly_escaped(secret: &str) -> Vec<String> {
 }
 
 fn at_every_split(secret: &str, body: &str, expected: impl Fn(&str) -> String) {
-    let expected = expected(body);
+    // Bytes after it, so that a window may end within the body and another after it.
+    let after = ".".repeat(500);
+    let expected = format!("{}{after}", expected(body));
+    let body = &format!("{body}{after}");
     assert!(expected.contains("[redacted]"), "{body}");
-    for split in 0..=body.len() {
-        let (first, second) = body.as_bytes().split_at(split);
-        let (out, acted) = scrub(secret.as_bytes(), &[first, second], Delivery::FixedTail);
-        assert_eq!(String::from_utf8_lossy(&out), expected, "{body} at {split}");
+    let scrubbed = |chunks: &[&[u8]], expected: &str, case: usize| {
+        let (out, acted) = scrub(secret.as_bytes(), chunks, Delivery::FixedTail);
+        assert_eq!(String::from_utf8_lossy(&out), expected, "{body} {case}");
         assert!(acted);
+    };
+    for split in 0..=body.len() {
+        // The bytes before make the window end within the body, wherever it does.
+        let filler = ".".repeat(1024 - split);
+        let (body, expected) = (format!("{filler}{body}"), format!("{filler}{expected}"));
+        let (first, second) = body.as_bytes().split_at(1024);
+        scrubbed(&[first, second], &expected, split);
     }
     let bytes: Vec<&[u8]> = body.as_bytes().chunks(1).collect();
-    let (out, _) = scrub(secret.as_bytes(), &bytes, Delivery::FixedTail);
-    assert_eq!(String::from_utf8_lossy(&out), expected, "{body}");
+    scrubbed(&bytes, &expected, 1);
+}
+
+/// Chunks of these sizes, over and over.
+fn chunked<'b>(mut bytes: &'b [u8], sizes: &[usize]) -> Vec<&'b [u8]> {
+    let mut chunks = Vec::new();
+    for size in sizes.iter().cycle() {
+        let (chunk, rest) = bytes.split_at(bytes.len().min(*size));
+        chunks.push(chunk);
+        bytes = rest;
+        if bytes.is_empty() {
+            break;
+        }
+    }
+    chunks
 }
