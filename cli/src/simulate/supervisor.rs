@@ -178,7 +178,9 @@ async fn stop(mut child: Child) {
 
 fn note_pid(pids: &watch::Sender<Pids>, party: Party, child: &Child) {
     if let Some(pid) = child.id() {
-        pids.send_modify(|pids| drop(pids.insert(party, pid)));
+        pids.send_modify(|pids| {
+            pids.insert(party, pid);
+        });
     }
 }
 
