@@ -25,6 +25,13 @@ impl ApiError {
         }
     }
 
+    fn too_many() -> Self {
+        Self::refused(
+            Code::LimitExceeded,
+            "there are too many live connections; revoke those no longer used",
+        )
+    }
+
     /// No such connection of this owner: the same whether another has it or nobody.
     pub(crate) fn not_found() -> Self {
         Self::refused(
@@ -45,10 +52,7 @@ impl From<CreateError> for ApiError {
     fn from(error: CreateError) -> Self {
         match error {
             CreateError::Store(error) => error.into(),
-            CreateError::TooMany => ApiError::refused(
-                Code::LimitExceeded,
-                "there are too many live connections; revoke those no longer used",
-            ),
+            CreateError::TooMany => ApiError::too_many(),
             CreateError::HandleTaken | CreateError::RecordKnown => {
                 ApiError::Conflict(error.to_string())
             }
@@ -61,6 +65,7 @@ impl From<RotateError> for ApiError {
         match error {
             RotateError::Store(error) => error.into(),
             RotateError::NotFound => ApiError::not_found(),
+            RotateError::TooMany => ApiError::too_many(),
             RotateError::Revoked => ApiError::refused(
                 Code::ConnectionRevoked,
                 "a revoked connection stays revoked",

@@ -169,7 +169,7 @@ pub(crate) async fn rotate(
     check(&change, now_s)?;
     let (fingerprint, version) = app
         .store
-        .rotate(&owner.subject, &handle, &change, body.version)
+        .rotate(&owner.subject, &handle, &change, body.version, now_s)
         .await?;
     tracing::info!(%handle, version, %fingerprint, "connection rotated");
     Ok(Json(

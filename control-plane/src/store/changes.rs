@@ -50,6 +50,8 @@ pub(crate) enum RotateError {
     NotFound,
     #[error("the connection is revoked")]
     Revoked,
+    #[error("the owner has too many live connections")]
+    TooMany,
     #[error("the connection has another version by now")]
     Version,
     #[error("this record is stored already")]
@@ -67,15 +69,6 @@ impl Store {
     ) -> Result<String, CreateError> {
         let fingerprint = Fingerprint::of(new.change.record).to_string();
         let mut transaction = self.begin().await?;
-        let live = live(&mut *transaction, new.owner, now_s).await?;
-        let claim_bytes: usize = live
-            .iter()
-            .map(|other| Connection::claim_bytes(&other.handle, &other.name))
-            .sum();
-        let own = Connection::claim_bytes(new.handle.as_str(), new.name);
-        if claim_bytes + own > MAX_OWNER_CLAIM_BYTES {
-            return Err(CreateError::TooMany);
-        }
         let is_taken = find(&mut transaction, new.owner, new.handle)
             .await?
             .is_some();
@@ -105,6 +98,9 @@ impl Store {
             Err(error) => return Err(StoreError::from(error).into()),
         };
         put_servers(&mut transaction, id, new.change.servers).await?;
+        if !fits_a_token(&mut transaction, new.owner, now_s).await? {
+            return Err(CreateError::TooMany);
+        }
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(fingerprint)
     }
@@ -118,6 +114,7 @@ impl Store {
         handle: &Handle,
         change: &Change<'_>,
         version: Option<u64>,
+        now_s: u64,
     ) -> Result<(String, u64), RotateError> {
         let fingerprint = Fingerprint::of(change.record).to_string();
         let mut transaction = self.begin().await?;
@@ -155,6 +152,10 @@ impl Store {
             .await
             .map_err(StoreError::from)?;
         put_servers(&mut transaction, id, change.servers).await?;
+        // An expired connection becomes live again.
+        if !fits_a_token(&mut transaction, owner, now_s).await? {
+            return Err(RotateError::TooMany);
+        }
         transaction.commit().await.map_err(StoreError::from)?;
         Ok((fingerprint, next))
     }
@@ -182,6 +183,21 @@ impl Store {
         // A deferred transaction that reads first cannot always be made a writing one.
         Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
+}
+
+/// Whether a token can still list all of an owner's live connections. A transaction that is not
+/// committed is rolled back.
+async fn fits_a_token(
+    transaction: &mut Transaction<'static, Sqlite>,
+    owner: &str,
+    now_s: u64,
+) -> Result<bool, StoreError> {
+    let live = live(&mut **transaction, owner, now_s).await?;
+    let claim_bytes: usize = live
+        .iter()
+        .map(|connection| Connection::claim_bytes(&connection.handle, &connection.name))
+        .sum();
+    Ok(claim_bytes <= MAX_OWNER_CLAIM_BYTES)
 }
 
 struct Current {

@@ -203,6 +203,14 @@ async fn refuses_malformed_bodies() {
 async fn an_owners_token_stays_within_bounds() {
     let stack = Stack::start().await;
     let alice = Party::new("alice");
+    let expired = format!("ddls:conn:{}", "h".repeat(80));
+    let mut short = connection(&expired, &unique(), &[]);
+    short["expires"] = json!(now_s() + 1);
+    let reply = alice
+        .call(&stack, Method::POST, PATH, &short.to_string())
+        .await;
+    assert_eq!(reply.status, 201);
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     let mut stored = 0;
     let refused = loop {
         let handle = format!("ddls:conn:{}", "h".repeat(60) + &stored.to_string());
@@ -213,6 +221,14 @@ async fn an_owners_token_stays_within_bounds() {
         stored += 1;
     };
     assert_eq!(refused.code(), (429, "LIMIT_EXCEEDED".into()));
+    let path = format!("{PATH}/{expired}");
+    let body = rotation("renewed").to_string();
+    let renewed = alice
+        .call(&stack, Method::POST, &format!("{path}/rotate"), &body)
+        .await;
+    assert_eq!(renewed.code(), (429, "LIMIT_EXCEEDED".into()));
+    let shown = alice.call(&stack, Method::GET, &path, "").await.json();
+    assert_eq!(shown["version"], 1, "a refused rotation changes nothing");
     let token = alice.token(&stack, ENCLAVE).await;
     let claims = claims(&stack, &token, ENCLAVE).await;
     assert_eq!(claims.fingerprints.len(), stored);
