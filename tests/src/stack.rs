@@ -171,7 +171,12 @@ impl Stack {
     fn start_in(dir: PathBuf, options: &[&str], temporary: Option<TempDir>) -> Self {
         let options: Vec<String> = options.iter().map(|o| (*o).to_owned()).collect();
         let simulate = spawn(&dir, &options);
-        let mut stack = Self { simulate, dir, options, _temporary: temporary };
+        let mut stack = Self {
+            simulate,
+            dir,
+            options,
+            _temporary: temporary,
+        };
         stack.wait_until_ready();
         stack
     }
@@ -204,7 +209,9 @@ impl Stack {
     /// `dauth` with this stack's profile.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary("dauth"));
-        command.args(arguments).env("DAUTH_PROFILE", self.file().profile);
+        command
+            .args(arguments)
+            .env("DAUTH_PROFILE", self.file().profile);
         command
     }
 
@@ -245,20 +252,33 @@ impl Stack {
                 return;
             }
             if let Some(status) = self.simulate.try_wait().unwrap() {
-                panic!("dauth simulate (pid {pid}) ended: {status}; logs: {}", self.logs());
+                panic!(
+                    "dauth simulate (pid {pid}) ended: {status}; logs: {}",
+                    self.logs()
+                );
             }
-            assert!(Instant::now() < deadline, "dauth simulate is not ready; logs: {}", self.logs());
+            assert!(
+                Instant::now() < deadline,
+                "dauth simulate is not ready; logs: {}",
+                self.logs()
+            );
             thread::sleep(POLL);
         }
     }
 
     /// The logs of every party.
     pub fn logs(&self) -> String {
-        let Ok(entries) = fs::read_dir(self.dir.join("logs")) else { return String::new() };
+        let Ok(entries) = fs::read_dir(self.dir.join("logs")) else {
+            return String::new();
+        };
         entries
             .filter_map(|entry| {
                 let path = entry.ok()?.path();
-                Some(format!("\n== {}\n{}", path.display(), fs::read_to_string(&path).ok()?))
+                Some(format!(
+                    "\n== {}\n{}",
+                    path.display(),
+                    fs::read_to_string(&path).ok()?
+                ))
             })
             .collect()
     }
@@ -334,7 +354,10 @@ pub fn binary(name: &str) -> PathBuf {
         if folder.ends_with("release") {
             build.arg("--release");
         }
-        let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
+        let status = build
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .unwrap();
         assert!(status.success(), "the binaries do not build");
         folder
     });

@@ -3,7 +3,10 @@ use std::{
     convert::Infallible,
     fs,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -40,6 +43,7 @@ type Body = BoxBody<Bytes, Infallible>;
 pub struct Upstream {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
+    open: Arc<AtomicUsize>,
 }
 
 impl Upstream {
@@ -74,24 +78,35 @@ impl Upstream {
         let address = listener.local_addr().unwrap();
         let requests = Arc::default();
         let seen = Arc::clone(&requests);
+        let open = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&open);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let acceptor = acceptor.clone();
                 let handler = handler.clone();
                 let seen = Arc::clone(&seen);
+                let counted = Arc::clone(&counted);
                 tokio::spawn(async move {
                     // A client that refuses the certificate ends here.
-                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let Ok(stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    counted.fetch_add(1, Ordering::SeqCst);
                     let service = service_fn(move |request| {
                         answer(request, handler.clone(), Arc::clone(&seen))
                     });
                     let _ = http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)
                         .await;
+                    counted.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
-        Self { address, requests }
+        Self {
+            address,
+            requests,
+            open,
+        }
     }
 
     /// Its address as a base URL by number.
@@ -102,6 +117,11 @@ impl Upstream {
     /// Its address as a base URL by name.
     pub fn base_url_as(&self, name: &str) -> String {
         format!("https://{name}:{}", self.address.port())
+    }
+
+    /// How many connections to it are open now.
+    pub fn open_connections(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
     }
 
     /// What it was sent so far.
@@ -120,8 +140,17 @@ where
     R: Future<Output = Response<Full<Bytes>>>,
 {
     let (head, body) = request.into_parts();
-    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let request = Request { method: head.method, uri: head.uri, headers: head.headers, body };
+    let body = body
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
+    let request = Request {
+        method: head.method,
+        uri: head.uri,
+        headers: head.headers,
+        body,
+    };
     seen.lock().unwrap().push(request.clone());
     Ok(handler(request).await.map(BodyExt::boxed))
 }
