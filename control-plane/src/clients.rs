@@ -59,11 +59,18 @@ impl Clients {
             ([], None) => Err(Failed),
             ([_], Some(_)) => Err(TwoMethods),
             ([field], None) => {
-                let (id, secret) = basic(field).ok_or(Malformed)?;
-                if form.get("client_id").is_some_and(|other| other != id) {
-                    return Err(TwoMethods);
+                let credentials = basic(field).ok_or(Malformed)?;
+                let (raw_id, raw_secret) = credentials.split_once(':').ok_or(Malformed)?;
+                // RFC 6749 section 2.3.1 has both form-encoded first; many clients do not. Each
+                // reading is tried, whatever the other one gave, so that the time tells nothing.
+                let id = form::decode(raw_id).unwrap_or_default();
+                let secret = form::decode(raw_secret).unwrap_or_default();
+                let (encoded, raw) = (self.check(&id, &secret), self.check(raw_id, raw_secret));
+                let client = encoded.or(raw)?;
+                match form.get("client_id") {
+                    Some(other) if other != client.id => Err(TwoMethods),
+                    _ => Ok(client),
                 }
-                self.check(&id, &secret)
             }
             _ => Err(TwoMethods),
         }
@@ -82,17 +89,15 @@ impl Clients {
     }
 }
 
-/// `Basic base64(form-encoded id ":" form-encoded secret)`.
-fn basic(field: &[u8]) -> Option<(String, String)> {
+/// `Basic base64(id ":" secret)`, decoded.
+fn basic(field: &[u8]) -> Option<String> {
     let text = core::str::from_utf8(field).ok()?;
     let (scheme, credentials) = text.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("Basic") {
         return None;
     }
     let decoded = BASE64_STANDARD.decode(credentials.trim()).ok()?;
-    let decoded = String::from_utf8(decoded).ok()?;
-    let (id, secret) = decoded.split_once(':')?;
-    Some((form::decode(id)?, form::decode(secret)?))
+    String::from_utf8(decoded).ok()
 }
 
 #[cfg(test)]
@@ -133,6 +138,16 @@ mod tests {
         assert_eq!(authenticate(&[], body).unwrap(), "a:b");
         assert!(clients().has_resource("https://mcp.example"));
         assert!(!clients().has_resource("https://mcp.example/"));
+    }
+
+    #[test]
+    fn recognises_a_client_that_does_not_form_encode() {
+        let mut plain = clients();
+        let client = plain.by_id.remove("a:b").unwrap();
+        plain.by_id.insert("plain".to_owned(), client);
+        let field = basic_field("plain:s:+ é");
+        let form = Form::parse(b"").unwrap();
+        assert!(plain.authenticate(&[field.as_bytes()], &form).is_ok());
     }
 
     #[test]
