@@ -68,11 +68,11 @@ impl Enclave {
         born_by(&self.nsm, &self.configuration)
     }
 
-    fn load(&self, file: File) -> Result<Keyset, KeysetError> {
+    fn load(&self, file: &File) -> Result<Keyset, KeysetError> {
         self.load_at(file, self.nsm.now_ms())
     }
 
-    fn load_at(&self, file: File, now_ms: u64) -> Result<Keyset, KeysetError> {
+    fn load_at(&self, file: &File, now_ms: u64) -> Result<Keyset, KeysetError> {
         let anchors = self.nsm.anchors();
         let rules = BirthRules {
             anchors: &anchors,
@@ -86,8 +86,9 @@ impl Enclave {
         secrets::open(file, &statement, &data_key())
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "each file is refused once")]
     fn refusal(&self, file: File) -> KeysetError {
-        self.load(file).err().expect("a refusal")
+        self.load(&file).err().expect("a refusal")
     }
 }
 
@@ -96,7 +97,7 @@ fn a_keyset_loads_years_after_its_birth() {
     let enclave = Enclave::new();
     let file = enclave.file();
     let later_ms = enclave.nsm.now_ms() + 5 * 365 * 86_400_000;
-    let keyset = enclave.load_at(file, later_ms).unwrap();
+    let keyset = enclave.load_at(&file, later_ms).unwrap();
     assert_eq!(keyset.generation(), 1);
     assert_eq!(keyset.recipients().len(), 2);
     assert_ne!(keyset.recipients()[0].id(), keyset.recipients()[1].id());
@@ -106,7 +107,7 @@ fn a_keyset_loads_years_after_its_birth() {
 fn the_receipt_key_signs_for_its_public_key() {
     use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
     let enclave = Enclave::new();
-    let keyset = enclave.load(enclave.file()).unwrap();
+    let keyset = enclave.load(&enclave.file()).unwrap();
     let signature = keyset.receipt_key().sign(b"receipt").unwrap();
     let point = &keyset.receipt_key().spki()[26..];
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
@@ -134,7 +135,7 @@ fn a_keyset_of_another_image_or_configuration_is_refused() {
 
         enclave.configuration.predecessors = vec![other.clone()];
         let file = born_by(&enclave.nsm.with_image(other), &enclave.configuration);
-        enclave.load(file).unwrap();
+        enclave.load(&file).unwrap();
         enclave.configuration.predecessors.clear();
     }
 }
@@ -234,7 +235,7 @@ fn the_time_of_birth_is_the_signed_one_and_past() {
         file.created_ms = file.created_ms.saturating_add_signed(shift);
         assert!(matches!(enclave.refusal(file), KeysetError::CreationTime));
     }
-    let refused = enclave.load_at(enclave.file(), enclave.nsm.now_ms() - 60_000);
+    let refused = enclave.load_at(&enclave.file(), enclave.nsm.now_ms() - 60_000);
     assert!(matches!(refused.err(), Some(KeysetError::CreationTime)));
     // A time outside the life of the certificates.
     let mut file = enclave.file();
@@ -288,7 +289,7 @@ fn no_flipped_bit_passes() {
     for bit in (0..bytes.len() * 8).step_by(101) {
         let mut changed = bytes.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
-        let loaded = File::from_cbor(&changed).and_then(|file| enclave.load(file));
+        let loaded = File::from_cbor(&changed).and_then(|file| enclave.load(&file));
         assert!(loaded.is_err(), "bit {bit}");
     }
 }

@@ -171,7 +171,7 @@ mod tests {
 
     const ARN: &str = "arn:aws:kms:eu-west-1:000000000000:key/k";
 
-    fn released(operation: Operation<'_>, change: Value) -> Result<Released, KmsError> {
+    fn released(operation: Operation<'_>, change: &Value) -> Result<Released, KmsError> {
         let mut reply = json!({
             "KeyId": ARN,
             "CiphertextForRecipient": "AAAA",
@@ -189,9 +189,9 @@ mod tests {
     #[test]
     fn a_right_reply_is_taken() {
         for change in [json!({}), json!({"Plaintext": null})] {
-            let reply = released(Operation::GenerateDataKey, change.clone()).unwrap();
+            let reply = released(Operation::GenerateDataKey, &change).unwrap();
             assert_eq!((reply.envelope, reply.wrapped), (vec![0; 3], vec![1, 2, 3]));
-            let reply = released(Operation::Decrypt(b"x"), change).unwrap();
+            let reply = released(Operation::Decrypt(b"x"), &change).unwrap();
             assert_eq!(reply.wrapped, b"");
         }
     }
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_reply_with_a_plaintext_is_refused() {
         for operation in [Operation::GenerateDataKey, Operation::Decrypt(b"x")] {
-            let refused = released(operation, json!({"Plaintext": "AAAA"}));
+            let refused = released(operation, &json!({"Plaintext": "AAAA"}));
             assert!(matches!(refused, Err(KmsError::PlaintextPresent)));
         }
     }
@@ -209,13 +209,13 @@ mod tests {
         let other = json!({"KeyId": "arn:aws:kms:eu-west-1:000000000000:key/other"});
         for operation in [Operation::GenerateDataKey, Operation::Decrypt(b"x")] {
             assert!(matches!(
-                released(operation, other.clone()),
+                released(operation, &other),
                 Err(KmsError::OtherKey)
             ));
         }
         for algorithm in [json!("RSAES_OAEP_SHA_256"), Value::Null] {
             let change = json!({"EncryptionAlgorithm": algorithm});
-            let refused = released(Operation::Decrypt(b"x"), change);
+            let refused = released(Operation::Decrypt(b"x"), &change);
             assert!(matches!(refused, Err(KmsError::OtherAlgorithm)));
         }
     }
@@ -231,7 +231,7 @@ mod tests {
             json!({"CiphertextBlob": null}),
             json!({"CiphertextBlob": ""}),
         ] {
-            let refused = released(Operation::GenerateDataKey, change);
+            let refused = released(Operation::GenerateDataKey, &change);
             assert!(matches!(refused, Err(KmsError::ReplyMalformed)));
         }
     }

@@ -163,7 +163,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("master");
         let blob = MasterKey::open_or_create(&path, "arn")
-            .and_then(|key| Ok(key.wrap(&context("a"), b"x").unwrap()))
+            .map(|key| key.wrap(&context("a"), b"x").unwrap())
             .unwrap();
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,

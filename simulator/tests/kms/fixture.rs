@@ -1,25 +1,22 @@
 //! A KMS server, an enclave's platform, and a parent between them.
 use std::{
-    convert::Infallible,
-    fs, io,
+    fs,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use bytes::Bytes;
 use dauth_attestation::TrustAnchors;
 use dauth_enclave::{
     host::HostServices,
     keyset::KeysetContext,
-    platform::{Attester, BoxFuture, BoxStream, Platform, Transport, nsm::NsmAttester},
+    platform::{Attester, Platform, Transport, nsm::NsmAttester},
     trust::Trust,
 };
 use dauth_protocol::{
     DeploymentConfiguration,
     deployment::{IssuerKeys, Kms, Predecessor},
-    host::{CREDENTIALS, KEYSET},
     measurement::{CONFIGURATION_PCR, Pcr},
 };
 use dauth_simulator::{
@@ -27,22 +24,17 @@ use dauth_simulator::{
     kms::{self, Configuration, PrincipalConfiguration, policy::attested_policy},
     nsm::{Measurements, SimulatedNsm, SimulatorRoot},
 };
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha384};
 use tempfile::TempDir;
-use tokio::{
-    io::{DuplexStream, copy_bidirectional, duplex},
-    net::TcpStream,
-    task::JoinHandle,
-};
+use tokio::{net::TcpStream, task::JoinHandle};
+
+mod host;
+pub(crate) use host::Host;
 
 pub(crate) const ROLE: &str = "arn:aws:iam::000000000000:role/dauth-parent";
 const ACCESS_KEY_ID: &str = "AKIASIMULATED";
@@ -251,116 +243,5 @@ impl Image {
         let bytes = to_json(&self.configuration);
         let host = HostServices::new(transport);
         KeysetContext::new(&platform, &host, &self.trust, &self.configuration, &bytes).unwrap()
-    }
-}
-
-/// A parent's host services: credentials, the keyset, and a relay.
-#[derive(Clone)]
-pub(crate) struct Host {
-    keyset: Arc<Mutex<Option<Bytes>>>,
-    access_key_id: &'static str,
-    secret: &'static str,
-    destination: Option<SocketAddr>,
-}
-
-impl Host {
-    pub(crate) fn new() -> Self {
-        Self {
-            keyset: Arc::default(),
-            access_key_id: ACCESS_KEY_ID,
-            secret: SECRET,
-            destination: None,
-        }
-    }
-
-    pub(crate) fn with_secret(secret: &'static str) -> Self {
-        Self {
-            secret,
-            ..Self::new()
-        }
-    }
-
-    pub(crate) fn with_access_key(access_key_id: &'static str) -> Self {
-        Self {
-            access_key_id,
-            ..Self::new()
-        }
-    }
-
-    pub(crate) fn that_connects_to(destination: SocketAddr) -> Self {
-        Self {
-            destination: Some(destination),
-            ..Self::new()
-        }
-    }
-
-    pub(crate) fn keyset(&self) -> Option<Bytes> {
-        self.keyset.lock().unwrap().clone()
-    }
-
-    async fn answer(&self, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let reply = |status, body: Bytes| {
-            let mut response = Response::new(Full::new(body));
-            *response.status_mut() = status;
-            response
-        };
-        match (request.method().clone(), request.uri().path()) {
-            (Method::CONNECT, _) => {
-                let asked = request.uri().authority().unwrap().to_string();
-                let destination = self
-                    .destination
-                    .map_or(asked, |address| address.to_string());
-                let mut upstream = TcpStream::connect(destination).await.unwrap();
-                tokio::spawn(async move {
-                    let upgraded = hyper::upgrade::on(&mut request).await.unwrap();
-                    let _ = copy_bidirectional(&mut TokioIo::new(upgraded), &mut upstream).await;
-                });
-                reply(StatusCode::OK, Bytes::new())
-            }
-            (Method::GET, CREDENTIALS) => {
-                let credentials = json!({
-                    "AccessKeyId": self.access_key_id,
-                    "SecretAccessKey": self.secret,
-                    "Token": "a session token",
-                    "Expiration": "2100-01-01T00:00:00Z",
-                });
-                reply(StatusCode::OK, credentials.to_string().into())
-            }
-            (Method::GET, KEYSET) => match self.keyset() {
-                Some(keyset) => reply(StatusCode::OK, keyset),
-                None => reply(StatusCode::NOT_FOUND, Bytes::new()),
-            },
-            (Method::PUT, KEYSET) => {
-                let body = request.into_body().collect().await.unwrap().to_bytes();
-                let mut keyset = self.keyset.lock().unwrap();
-                if keyset.is_some() {
-                    return reply(StatusCode::PRECONDITION_FAILED, Bytes::new());
-                }
-                *keyset = Some(body);
-                reply(StatusCode::CREATED, Bytes::new())
-            }
-            _ => reply(StatusCode::NOT_FOUND, Bytes::new()),
-        }
-    }
-
-    async fn serve(self, stream: DuplexStream) {
-        let service = service_fn(|request| {
-            let host = self.clone();
-            async move { Ok::<_, Infallible>(host.answer(request).await) }
-        });
-        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-        let _ = connection.with_upgrades().await;
-    }
-}
-
-impl Transport for Host {
-    fn accept(&self) -> BoxFuture<'_, io::Result<BoxStream>> {
-        Box::pin(std::future::pending())
-    }
-
-    fn connect_host(&self) -> BoxFuture<'_, io::Result<BoxStream>> {
-        let (near, far) = duplex(1 << 16);
-        tokio::spawn(self.clone().serve(far));
-        Box::pin(async { Ok(Box::new(near) as BoxStream) })
     }
 }

@@ -1,4 +1,11 @@
 //! The enclave's KMS client and keyset against the simulated KMS, over TLS and a parent's relay.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 mod fixture;
 
 use dauth_enclave::{

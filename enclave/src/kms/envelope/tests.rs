@@ -1,12 +1,12 @@
 //! Envelopes of three makers: KMS itself, OpenSSL, and the writer below for what is wrong.
 use std::{fs, path::Path, process::Command};
 
-use aws_lc_rs::{
-    cipher::PaddedBlockEncryptingKey,
-    rsa::{KeySize, OaepPublicEncryptingKey, PrivateDecryptingKey},
-};
+use aws_lc_rs::rsa::{KeySize, OaepPublicEncryptingKey, PrivateDecryptingKey};
 
 use super::*;
+
+mod draft;
+use draft::{Draft, algorithm, indefinite, oid, tlv};
 
 const DATA_KEY: &[u8; 32] = b"a data key of thirty-two bytes!!";
 
@@ -36,118 +36,6 @@ fn open(bytes: &[u8], keys: &Keys) -> Result<Vec<u8>, EnvelopeError> {
     Ok(Envelope::parse(bytes)?.open(&keys.private)?.to_vec())
 }
 
-fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(content.len()).unwrap().to_be_bytes();
-    [&[tag, 0x82], &length[..], content].concat()
-}
-
-fn indefinite(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    [&[tag, 0x80], &parts.concat()[..], &[0, 0]].concat()
-}
-
-/// The parts of an envelope, each of which a test may replace.
-struct Draft {
-    version: u8,
-    recipient: Vec<u8>,
-    recipients: usize,
-    hash: Vec<u8>,
-    mask_hash: Vec<u8>,
-    label: Vec<u8>,
-    encrypted_key: Vec<u8>,
-    cipher: Vec<u8>,
-    iv: Vec<u8>,
-    content: Vec<u8>,
-    attributes: Vec<u8>,
-}
-
-fn oid(oid: &[u8]) -> Vec<u8> {
-    tlv(ber::OBJECT_IDENTIFIER, oid)
-}
-
-fn algorithm(name: &[u8]) -> Vec<u8> {
-    tlv(ber::SEQUENCE, &[oid(name), tlv(ber::NULL, &[])].concat())
-}
-
-impl Draft {
-    fn new(keys: &Keys) -> Self {
-        Self::with(keys, &[7; 32], DATA_KEY)
-    }
-
-    fn with(keys: &Keys, content_key: &[u8], plaintext: &[u8]) -> Self {
-        let mut encrypted_key = vec![0; keys.public.ciphertext_size()];
-        keys.public
-            .encrypt(
-                &OAEP_SHA256_MGF1SHA256,
-                content_key,
-                &mut encrypted_key,
-                None,
-            )
-            .unwrap();
-        let mut content = plaintext.to_vec();
-        let cipher = UnboundCipherKey::new(&AES_256, &[7; 32]).unwrap();
-        let context = PaddedBlockEncryptingKey::cbc_pkcs7(cipher)
-            .unwrap()
-            .encrypt(&mut content)
-            .unwrap();
-        let DecryptionContext::Iv128(iv) = context else {
-            panic!("CBC has an IV");
-        };
-        Self {
-            version: 2,
-            recipient: tlv(ber::context_primitive(0), &[1; 32]),
-            recipients: 1,
-            hash: tlv(ber::context(0), &algorithm(SHA_256)),
-            mask_hash: algorithm(SHA_256),
-            label: Vec::new(),
-            encrypted_key,
-            cipher: oid(AES_256_CBC),
-            iv: iv.as_ref().to_vec(),
-            content: indefinite(
-                ber::context(0),
-                &[&content
-                    .chunks(16)
-                    .map(|c| tlv(4, c))
-                    .collect::<Vec<_>>()
-                    .concat()],
-            ),
-            attributes: Vec::new(),
-        }
-    }
-
-    fn write(&self) -> Vec<u8> {
-        let version = tlv(ber::INTEGER, &[self.version]);
-        let mask = tlv(ber::SEQUENCE, &[oid(MGF1), self.mask_hash.clone()].concat());
-        let parameters = [
-            self.hash.clone(),
-            tlv(ber::context(1), &mask),
-            self.label.clone(),
-        ];
-        let oaep = [oid(RSAES_OAEP), tlv(ber::SEQUENCE, &parameters.concat())].concat();
-        let recipient = tlv(
-            ber::SEQUENCE,
-            &[
-                version.clone(),
-                self.recipient.clone(),
-                tlv(ber::SEQUENCE, &oaep),
-                tlv(ber::OCTET_STRING, &self.encrypted_key),
-            ]
-            .concat(),
-        );
-        let cipher = [self.cipher.clone(), tlv(ber::OCTET_STRING, &self.iv)].concat();
-        let encrypted = indefinite(
-            ber::SEQUENCE,
-            &[&oid(DATA), &tlv(ber::SEQUENCE, &cipher), &self.content],
-        );
-        let recipients = tlv(ber::SET, &recipient.repeat(self.recipients));
-        let enveloped = indefinite(
-            ber::SEQUENCE,
-            &[&version, &recipients, &encrypted, &self.attributes],
-        );
-        let explicit = indefinite(ber::context(0), &[&enveloped]);
-        indefinite(ber::SEQUENCE, &[&oid(ENVELOPED_DATA), &explicit])
-    }
-}
-
 #[test]
 fn opens_chunked_and_primitive_content() {
     let keys = keys();
@@ -161,18 +49,14 @@ fn opens_chunked_and_primitive_content() {
 #[test]
 fn refuses_other_algorithms() {
     const SHA_1: &[u8] = b"\x2b\x0e\x03\x02\x1a";
+    const P_SPECIFIED: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x09";
     const AES_128_CBC: &[u8] = b"\x60\x86\x48\x01\x65\x03\x04\x01\x02";
     let keys = keys();
     let changes: [fn(&mut Draft); 6] = [
         |draft| draft.hash = tlv(ber::context(0), &algorithm(SHA_1)),
         |draft| draft.hash.clear(),
         |draft| draft.mask_hash = algorithm(SHA_1),
-        |draft| {
-            draft.label = tlv(
-                ber::context(2),
-                &algorithm(b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x09"),
-            )
-        },
+        |draft| draft.label = tlv(ber::context(2), &algorithm(P_SPECIFIED)),
         |draft| draft.cipher = oid(AES_128_CBC),
         |draft| draft.iv.truncate(12),
     ];

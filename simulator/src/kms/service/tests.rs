@@ -43,7 +43,7 @@ fn pcr(byte: u8) -> Pcr {
 fn principal(arn: &str) -> Principal {
     Principal {
         arn: arn.to_owned(),
-        access_key_id: format!("AKIA{}", arn.len()),
+        access_key_id: arn.replace([':', '/'], ""),
         secret_access_key: arn.to_owned(),
     }
 }
