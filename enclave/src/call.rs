@@ -45,9 +45,11 @@ impl Upstream {
         let body = Outgoing::new(body, call.policy.limits.max_request_bytes)
             .map_err(OutgoingError::refusal)?;
         let time = Duration::from_millis(call.policy.limits.timeout_ms);
-        let exchange = Box::pin(self.exchange(&call, &secret, body));
-        let (response, lease) = timeout(time, exchange).await.map_err(|_| TIMED_OUT)??;
-        reply::scrubbed(&call, &secret, response, lease)
+        let replied = Box::pin(async {
+            let (response, lease) = self.exchange(&call, &secret, body).await?;
+            reply::scrubbed(&call, secret, response, lease).await
+        });
+        timeout(time, replied).await.map_err(|_| TIMED_OUT)?
     }
 
     async fn exchange(

@@ -18,8 +18,8 @@ mod search;
 mod tests;
 mod view;
 
-pub(crate) use body::Reply;
 pub use body::{BodyError, ScrubbedBody};
+pub(crate) use body::{Likeness, Reply};
 pub(crate) use decode::Encoding;
 pub(crate) use head::{nominated, passing_to_caller, scrub_fields};
 

@@ -9,54 +9,68 @@ use crate::{
     authorize::Call,
     inject::Rendered,
     refusal::Refusal,
-    scrub::{Delivery, Encoding, Reply, ScrubbedBody, Scrubber, passing_to_caller, scrub_fields},
+    scrub::{
+        BodyError, Delivery, Encoding, Likeness, Reply, ScrubbedBody, Scrubber, passing_to_caller,
+        scrub_fields,
+    },
     upstream::Lease,
 };
 
-/// Checks the head of an upstream's reply and takes the secret out of it.
-pub(super) fn scrubbed(
+/// A body of at most this length is waited for, so that it keeps the fields that describe it when
+/// it was not altered.
+const GATHERED_BYTES: u64 = 16 * 1024;
+
+/// Checks an upstream's reply and takes the secret out of it.
+pub(super) async fn scrubbed(
     call: &Call,
-    secret: &Secret,
+    secret: Secret,
     response: Response<Incoming>,
     lease: Lease,
 ) -> Result<Response<ScrubbedBody>, Refusal> {
     let (mut head, body) = response.into_parts();
     let max_bytes = call.policy.limits.max_response_bytes;
     check(head.status, &head.headers, &body, max_bytes)?;
-    let encoding = Encoding::of(&head.headers).or_else(|_| match body.is_end_stream() {
-        true => Ok(Encoding::Identity),
-        false => refused("the upstream's body has a content coding that cannot be searched"),
-    })?;
+    let encoding = match Encoding::of(&head.headers) {
+        Ok(encoding) => encoding,
+        Err(_) if body.is_end_stream() => Encoding::Identity,
+        Err(_) => return refused("the upstream's body has a coding that cannot be searched"),
+    };
     let rendered = Rendered::new(&call.policy.injection, secret.expose())?;
-    let mut scrubber = Scrubber::new(
-        &[secret.expose(), rendered.expose()],
-        delivery(&head.headers),
-    );
-    drop(rendered);
+    let delivery = delivery(&head.headers);
+    let mut scrubber = Scrubber::new(&[secret.expose(), rendered.expose()], delivery);
+    drop((secret, rendered));
 
     let announced = announced_trailers(&head.headers);
     let mut fields = passing_to_caller(std::mem::take(&mut head.headers));
-    remove_stale(&mut fields, &body);
     if let Some(names) = announced {
         fields.insert(field::TRAILER, names);
     }
+    let mut fields = scrub_fields(&mut scrubber, fields);
+    let of_body = take_describing(&mut fields);
     let mut reply = Response::new(());
     *reply.status_mut() = head.status;
-    *reply.headers_mut() = scrub_fields(&mut scrubber, fields);
     if let Some(reason) = head.extensions.remove::<ReasonPhrase>()
         && scrubber.redact(reason.as_bytes()).is_none()
     {
         reply.extensions_mut().insert(reason);
     }
-    Ok(reply.map(|()| {
-        ScrubbedBody::new(Reply {
-            body,
-            encoding,
-            scrubber,
-            max_bytes,
-            lease,
-        })
-    }))
+    let is_short = body
+        .size_hint()
+        .exact()
+        .is_some_and(|length| length <= GATHERED_BYTES);
+    let is_gathered = is_short && encoding == Encoding::Identity && delivery == Delivery::FixedTail;
+    let mut body = ScrubbedBody::new(Reply {
+        body,
+        encoding,
+        scrubber,
+        max_bytes,
+        lease,
+    });
+    if is_gathered && body.gather().await.map_err(broken)? == Likeness::Same {
+        fields.extend(of_body);
+    }
+    *reply.headers_mut() = fields;
+    Ok(reply.map(|()| body))
 }
 
 /// Refuses what cannot be passed on safely.
@@ -87,20 +101,33 @@ fn refused<T>(detail: &'static str) -> Result<T, Refusal> {
     Err(Refusal::new(Code::ResponseRefused, detail))
 }
 
-/// Removes what describes the body as it came. Whether scrubbing alters it is known only at its
-/// end, so that these fields pass with an empty body alone.
-fn remove_stale(fields: &mut HeaderMap, body: &Incoming) {
-    if body.is_end_stream() && !fields.contains_key(field::CONTENT_ENCODING) {
-        return;
-    }
-    let stale: Vec<HeaderName> = fields
+fn broken(error: BodyError) -> Refusal {
+    let detail = match error {
+        BodyError::TooLong => "the upstream's body is over the policy's limit",
+        BodyError::BrokeOff => "the upstream's body broke off",
+        BodyError::Malformed => "the upstream's body does not decode",
+    };
+    Refusal::new(Code::ResponseRefused, detail)
+}
+
+/// Takes out what describes the body as it came. Whether scrubbing alters it is known only at its
+/// end.
+fn take_describing(fields: &mut HeaderMap) -> HeaderMap {
+    let names: Vec<HeaderName> = fields
         .keys()
         .filter(|name| header::describes_body(name))
         .cloned()
         .collect();
-    for name in stale {
-        fields.remove(name);
+    let mut taken = HeaderMap::new();
+    for name in names {
+        if let http::header::Entry::Occupied(entry) = fields.entry(name) {
+            let (name, values) = entry.remove_entry_mult();
+            for value in values {
+                taken.append(name.clone(), value);
+            }
+        }
     }
+    taken
 }
 
 fn delivery(fields: &HeaderMap) -> Delivery {

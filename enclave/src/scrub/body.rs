@@ -7,6 +7,7 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::{
@@ -23,8 +24,21 @@ const DECODED_BYTES: usize = 8 * 1024;
 pub struct ScrubbedBody {
     /// Gone once the reply has ended, and the secret with it.
     passing: Option<Box<Passing>>,
+    /// All of a short body, once it was gathered.
+    gathered: Bytes,
+    /// Whether what has ended was as the upstream sent it.
+    likeness: Likeness,
     /// Trailers, once the body is out.
     trailers: Option<HeaderMap>,
+}
+
+/// How a reply compares with what the upstream sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Likeness {
+    /// Something was redacted or decoded, or it is not known yet.
+    Altered,
+    /// The same bytes.
+    Same,
 }
 
 /// An upstream's reply body and what it takes to pass it on.
@@ -76,18 +90,38 @@ enum Progress {
 impl ScrubbedBody {
     /// The body of `reply`. This is the only way to make one.
     pub(crate) fn new(reply: Reply) -> Self {
+        let mut body = Self {
+            passing: None,
+            gathered: Bytes::new(),
+            likeness: Likeness::Altered,
+            trailers: None,
+        };
         let passing = Box::new(Passing::new(reply));
         if passing.reply.body.is_end_stream() {
-            passing.end(&mut Vec::new());
-            return Self {
-                passing: None,
-                trailers: None,
-            };
+            body.end(passing, &mut Vec::new());
+        } else {
+            body.passing = Some(passing);
         }
-        Self {
-            passing: Some(passing),
-            trailers: None,
+        body
+    }
+
+    /// Waits for the end of a short body: then it is known whether it was altered.
+    pub(crate) async fn gather(&mut self) -> Result<Likeness, BodyError> {
+        let mut gathered = Vec::new();
+        let mut trailers = None;
+        while let Some(frame) = self.frame().await {
+            match frame?.into_data() {
+                Ok(bytes) => gathered.extend_from_slice(&bytes),
+                Err(frame) => trailers = frame.into_trailers().ok(),
+            }
         }
+        self.gathered = Bytes::from(gathered);
+        self.trailers = trailers;
+        Ok(self.likeness)
+    }
+
+    fn end(&mut self, passing: Box<Passing>, out: &mut Vec<u8>) {
+        (self.trailers, self.likeness) = passing.end(out);
     }
 }
 
@@ -99,16 +133,17 @@ impl Body for ScrubbedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if !self.gathered.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.gathered)))));
+        }
         let mut out = Vec::new();
         while let Some(passing) = &mut self.passing {
             match ready!(passing.poll_more(cx, &mut out)) {
                 Ok(Progress::More) => {}
                 Ok(Progress::Ended) => {
-                    let trailers = self
-                        .passing
-                        .take()
-                        .and_then(|passing| passing.end(&mut out));
-                    self.trailers = trailers;
+                    if let Some(passing) = self.passing.take() {
+                        self.end(passing, &mut out);
+                    }
                 }
                 Err(error) => {
                     // The connection goes with it.
@@ -128,14 +163,13 @@ impl Body for ScrubbedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.passing.is_none() && self.trailers.is_none()
+        self.passing.is_none() && self.trailers.is_none() && self.gathered.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.passing.is_none() {
-            SizeHint::with_exact(0)
-        } else {
-            SizeHint::default()
+        match self.passing {
+            None => SizeHint::with_exact(u64::try_from(self.gathered.len()).unwrap_or(u64::MAX)),
+            Some(_) => SizeHint::default(),
         }
     }
 }
@@ -210,20 +244,26 @@ impl Passing {
     }
 
     /// Lets out the rest, gives the connection back, and forgets the secret.
-    fn end(self: Box<Self>, out: &mut Vec<u8>) -> Option<HeaderMap> {
+    fn end(self: Box<Self>, out: &mut Vec<u8>) -> (Option<HeaderMap>, Likeness) {
         let Self {
             mut reply,
             trailers,
-            ..
+            decoding,
         } = *self;
         reply.scrubber.finish(out);
         let trailers = trailers
             .map(|trailers| scrub_fields(&mut reply.scrubber, passing_to_caller(trailers)))
             .filter(|trailers| !trailers.is_empty());
-        if !reply.scrubber.acted() {
-            reply.lease.give_back();
+        if reply.scrubber.acted() {
+            return (trailers, Likeness::Altered);
         }
-        trailers
+        reply.lease.give_back();
+        let likeness = if decoding.is_none() {
+            Likeness::Same
+        } else {
+            Likeness::Altered
+        };
+        (trailers, likeness)
     }
 }
 

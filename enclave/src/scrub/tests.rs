@@ -61,3 +61,17 @@ fn a_run_of_escapes_does_not_lose_the_place() {
         }
     }
 }
+
+/// Chunks of these sizes, over and over.
+pub(super) fn chunked<'b>(mut bytes: &'b [u8], sizes: &[usize]) -> Vec<&'b [u8]> {
+    let mut chunks = Vec::new();
+    for size in sizes.iter().cycle() {
+        let (chunk, rest) = bytes.split_at(bytes.len().min(*size));
+        chunks.push(chunk);
+        bytes = rest;
+        if bytes.is_empty() {
+            break;
+        }
+    }
+    chunks
+}

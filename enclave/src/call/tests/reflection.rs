@@ -173,12 +173,52 @@ async fn replies_that_cannot_be_searched_or_trusted_are_refused() {
 #[tokio::test]
 async fn a_body_that_breaks_off_keeps_what_was_held_back() {
     let fixture = Fixture::new(Arc::new(|_| {
-        let head = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n";
+        vec![
+            write(reply("", "x".repeat(100))[..100].to_vec()),
+            Act::Close,
+        ]
+    }));
+    assert_eq!(
+        fixture.send(call()).await.err().unwrap().code,
+        Code::ResponseRefused
+    );
+
+    let fixture = Fixture::new(Arc::new(|_| {
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n";
         vec![write(format!("{head}{}", &SECRET[..20])), Act::Close]
     }));
     let mut body = fixture.send(call()).await.unwrap().into_body();
     assert_eq!(body.frame().await.unwrap().err(), Some(BodyError::BrokeOff));
     assert!(body.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn a_short_body_keeps_its_fields_unless_it_was_altered() {
+    let fields = "etag: \"1\"\r\n";
+    let fixture = Fixture::new(always(reply(fields, "plain")));
+    let response = fixture.send(call()).await.unwrap();
+    assert_eq!(response.headers()["etag"], "\"1\"");
+    assert_eq!(response.headers()["content-length"], "5");
+    assert_eq!(text(response.into_body()).await.unwrap().0, "plain");
+
+    let long = "x".repeat(20_000);
+    let altered = [
+        reply(fields, SECRET),
+        reply(&format!("{fields}x: {SECRET}\r\n"), "plain"),
+        reply(
+            &format!("{fields}content-encoding: gzip\r\n"),
+            gzip(b"plain"),
+        ),
+        reply(fields, &long),
+    ];
+    for bytes in altered {
+        let response = Fixture::new(always(bytes)).send(call()).await.unwrap();
+        for name in ["etag", "content-length", "content-encoding"] {
+            assert!(response.headers().get(name).is_none(), "{name}");
+        }
+        let body = text(response.into_body()).await.unwrap().0;
+        assert!([&long, "plain", "[redacted]"].contains(&body.as_str()));
+    }
 }
 
 #[tokio::test]
