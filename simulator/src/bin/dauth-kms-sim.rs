@@ -1,5 +1,5 @@
 //! `dauth-kms-sim --config FILE`
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use dauth_simulator::kms::{self, Configuration};
@@ -48,6 +48,7 @@ fn main() -> ExitCode {
             EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
         )
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     match start(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -210,3 +210,21 @@ fn opens_what_openssl_makes() {
         assert_eq!(open(&bytes, &keys), Err(EnvelopeError::Algorithm));
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn noise_never_panics(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..600)) {
+        let _ = Envelope::parse(&bytes);
+    }
+
+    /// Tags and lengths of the kind that an envelope has, in any order.
+    #[test]
+    fn likely_noise_never_panics(
+        pieces in proptest::collection::vec(proptest::sample::select(vec![
+            &b"\x30\x80"[..], b"\xa0\x80", b"\x31\x80", b"\x00\x00", b"\x02\x01\x02", b"\x04\x80",
+            b"\x30\x84\xff\xff\xff\xff", b"\x04\x02\x00\x00", b"\x80\x01\x00", b"\x1f",
+        ]), 0..200),
+    ) {
+        let _ = Envelope::parse(&pieces.concat());
+    }
+}
