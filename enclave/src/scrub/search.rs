@@ -116,13 +116,14 @@ impl<'w> Views<'w> {
     /// the others do not have inside.
     pub(super) fn boundary(&self, at: usize) -> usize {
         let far = at.saturating_sub(MAX_BOUNDARY_BYTES);
-        match self.boundary_among(at, |_| true) {
+        match self.boundary_among(at, far, |_| true) {
             boundary if boundary >= far => boundary,
-            _ => self.boundary_among(at, |parent| parent == Parent::Window),
+            _ => self.boundary_among(at, 0, |parent| parent == Parent::Window),
         }
     }
 
-    fn boundary_among(&self, mut at: usize, counts: impl Fn(Parent) -> bool) -> usize {
+    /// As [`Self::boundary`], among some views; gives up before `far`.
+    fn boundary_among(&self, mut at: usize, far: usize, counts: impl Fn(Parent) -> bool) -> usize {
         loop {
             let before = at;
             for (index, (view, parent)) in self.views.iter().enumerate() {
@@ -130,7 +131,7 @@ impl<'w> Views<'w> {
                     at = self.before_escape(index, view, at);
                 }
             }
-            if at == before {
+            if at == before || at < far {
                 return at;
             }
         }

@@ -173,10 +173,7 @@ async fn replies_that_cannot_be_searched_or_trusted_are_refused() {
 #[tokio::test]
 async fn a_body_that_breaks_off_keeps_what_was_held_back() {
     let fixture = Fixture::new(Arc::new(|_| {
-        vec![
-            write(reply("", "x".repeat(100))[..100].to_vec()),
-            Act::Close,
-        ]
+        vec![write(&reply("", "x".repeat(100))[..100]), Act::Close]
     }));
     assert_eq!(
         fixture.send(call()).await.err().unwrap().code,
