@@ -9,10 +9,19 @@
     reason = "tests fail by panic"
 )]
 
+mod chunks;
+mod enclave;
+mod identities;
 mod mutation;
 mod stack;
+mod stack_file;
+mod store;
 mod upstream;
 
+pub use chunks::Chunks;
+pub use enclave::{Answer, Enclave};
 pub use mutation::unwiped_binaries;
-pub use stack::{Ran, Stack, StackFile, binary};
+pub use stack::{Ran, Stack, binary, simulate_once, wait_until};
+pub use stack_file::{Client, StackFile};
+pub use store::{Stored, Vault};
 pub use upstream::{Request, Upstream};

@@ -1,6 +1,5 @@
 //! `dauth simulate` as a child process, and `dauth` against it.
 use std::{
-    collections::BTreeMap,
     fs,
     io::Write,
     path::{Path, PathBuf},
@@ -10,8 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Deserialize;
 use tempfile::TempDir;
+
+use crate::StackFile;
 
 /// How long a stack may take to be ready on a busy machine.
 const READY_TIMEOUT: Duration = Duration::from_secs(90);
@@ -35,124 +35,6 @@ pub struct Ran {
     pub stderr: String,
     /// The exit status.
     pub code: i32,
-}
-
-/// `stack.json`, as CONTRACT describes it.
-#[derive(Debug, Deserialize)]
-#[allow(missing_docs, reason = "the contract's own words")]
-pub struct StackFile {
-    pub issuer: String,
-    pub profile: PathBuf,
-    pub control_plane: ControlPlane,
-    pub parent: Parent,
-    pub enclave: Enclave,
-    pub kms: Process,
-    pub gateway: Gateway,
-    pub mcp: Process,
-    pub upstream: Process,
-    pub ca: Ca,
-    pub trust: Trust,
-    pub clients: Clients,
-}
-
-#[derive(Debug, Deserialize)]
-#[allow(missing_docs, reason = "the contract's own words")]
-pub struct ControlPlane {
-    pub url: String,
-    pub pid: u32,
-    pub jwks: String,
-    pub store: Store,
-}
-
-#[derive(Debug, Deserialize)]
-#[allow(missing_docs, reason = "the contract's own words")]
-pub struct Store {
-    pub path: PathBuf,
-    pub table: String,
-    pub column: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[allow(missing_docs, reason = "the contract's own words")]
-pub struct Parent {
-    pub ingress: String,
-    pub metrics: String,
-    pub pid: u32,
-}
-
-#[derive(Debug, Deserialize)]
-#[allow(missing_docs, reason = "the contract's own words")]
-pub struct Enclave {
-    pub pid: u32,
-    pub resource: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[allow(missing_docs, reason = "the contract's own words")]
-pub struct Process {
-    pub url: String,
-    pub pid: u32,
-}
-
-#[derive(Debug, Deserialize)]
-#[allow(missing_docs, reason = "the contract's own words")]
-pub struct Gateway {
-    pub url: String,
-    pub pid: u32,
-    pub key: String,
-    pub deployment_id: String,
-    pub auth_secret: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[allow(missing_docs, reason = "the contract's own words")]
-pub struct Ca {
-    pub cert: PathBuf,
-    pub key: PathBuf,
-}
-
-#[derive(Debug, Deserialize)]
-#[allow(missing_docs, reason = "the contract's own words")]
-pub struct Trust {
-    pub root: PathBuf,
-    pub pcrs: BTreeMap<String, String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[allow(missing_docs, reason = "the contract's own words")]
-pub struct Clients {
-    pub sdk: Client,
-    pub mcp: McpClient,
-}
-
-#[derive(Debug, Deserialize)]
-#[allow(missing_docs, reason = "the contract's own words")]
-pub struct Client {
-    pub client_id: String,
-    pub client_secret: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[allow(missing_docs, reason = "the contract's own words")]
-pub struct McpClient {
-    pub client_id: String,
-    pub client_secret: String,
-    pub resource: String,
-}
-
-impl StackFile {
-    /// Every pid by the name of its party.
-    pub fn pids(&self) -> BTreeMap<&'static str, u32> {
-        BTreeMap::from([
-            ("control plane", self.control_plane.pid),
-            ("parent", self.parent.pid),
-            ("enclave", self.enclave.pid),
-            ("kms", self.kms.pid),
-            ("gateway", self.gateway.pid),
-            ("mcp", self.mcp.pid),
-            ("upstream", self.upstream.pid),
-        ])
-    }
 }
 
 impl Stack {
@@ -195,6 +77,11 @@ impl Stack {
         self.simulate.wait().unwrap();
     }
 
+    /// Runs `dauth simulate --once` on this stack's directory, to its end. Stop the stack before.
+    pub fn simulate_once(&self, options: &[&str]) -> Ran {
+        simulate_once(&self.dir, options)
+    }
+
     /// The state directory.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -233,11 +120,6 @@ impl Stack {
         ran.stdout.trim_end().to_owned()
     }
 
-    /// Waits for something that another process does; the sentence says what did not happen.
-    pub fn wait_until(&self, sentence: &str, mut holds: impl FnMut() -> bool) {
-        wait_until(sentence, READY_TIMEOUT, &mut holds);
-    }
-
     fn wait_until_ready(&mut self) {
         let file = self.dir.join("stack.json");
         let pid = self.simulate.id();
@@ -247,7 +129,7 @@ impl Stack {
             let ready = fs::read_to_string(&file)
                 .ok()
                 .and_then(|text| serde_json::from_str::<StackFile>(&text).ok())
-                .is_some_and(|stack| stack.pids().values().all(|pid| is_child_of_ours(*pid)));
+                .is_some_and(|stack| stack.pids().values().all(|party| is_child(*party, pid)));
             if ready {
                 return;
             }
@@ -292,12 +174,19 @@ impl Drop for Stack {
     }
 }
 
-fn is_child_of_ours(pid: u32) -> bool {
-    Path::new("/proc").join(pid.to_string()).exists()
+/// Whether `pid` runs and was started by `parent`: the pid alone may by now be another's.
+fn is_child(pid: u32, parent: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| {
+        status
+            .lines()
+            .filter_map(|line| line.strip_prefix("PPid:"))
+            .any(|found| found.trim() == parent.to_string())
+    })
 }
 
-fn wait_until(sentence: &str, timeout: Duration, holds: &mut dyn FnMut() -> bool) {
-    let deadline = Instant::now() + timeout;
+/// Waits for something that another process does; the sentence says what did not happen.
+pub fn wait_until(sentence: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + READY_TIMEOUT;
     while !holds() {
         assert!(Instant::now() < deadline, "did not happen: {sentence}");
         thread::sleep(POLL);
@@ -317,6 +206,16 @@ fn spawn(dir: &Path, options: &[String]) -> Child {
         .stderr(output)
         .spawn()
         .unwrap()
+}
+
+/// Runs `dauth simulate --once` to its end.
+pub fn simulate_once(dir: &Path, options: &[&str]) -> Ran {
+    let mut command = Command::new(binary("dauth"));
+    command
+        .args(["simulate", "--once", "--state-dir"])
+        .arg(dir)
+        .args(options);
+    run(command, b"")
 }
 
 /// Runs a command to its end with something on standard input.
@@ -350,7 +249,11 @@ pub fn binary(name: &str) -> PathBuf {
         let this = std::env::current_exe().unwrap();
         let folder = this.parent().unwrap().parent().unwrap().to_owned();
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--workspace", "--bins", "--locked", "--quiet"]);
+        build
+            .args(["build", "--workspace", "--bins", "--locked", "--quiet"])
+            // The folder that this test was built in, however it was chosen.
+            .arg("--target-dir")
+            .arg(folder.parent().unwrap());
         if folder.ends_with("release") {
             build.arg("--release");
         }

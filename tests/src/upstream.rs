@@ -12,8 +12,12 @@ use std::{
 use bytes::Bytes;
 use dauth_simulator::ca::Authority;
 use http::{HeaderMap, Method, Response, Uri};
-use http_body_util::{BodyExt, Full, combinators::BoxBody};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use http_body_util::{BodyExt, combinators::BoxBody};
+use hyper::{
+    body::{Body, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use rustls::{
     ServerConfig,
@@ -37,8 +41,6 @@ pub struct Request {
     pub body: Bytes,
 }
 
-type Body = BoxBody<Bytes, Infallible>;
-
 /// A running upstream. It stops with the runtime of its test.
 pub struct Upstream {
     address: SocketAddr,
@@ -49,10 +51,11 @@ pub struct Upstream {
 impl Upstream {
     /// Serves `handler` on loopback, with a certificate for 127.0.0.1, `localhost` and `names` by
     /// the authority that the simulated enclave trusts.
-    pub async fn start<F, R>(stack: &StackFile, names: &[&str], handler: F) -> Self
+    pub async fn start<F, R, B>(stack: &StackFile, names: &[&str], handler: F) -> Self
     where
         F: Fn(Request) -> R + Clone + Send + Sync + 'static,
-        R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+        R: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes, Error = Infallible> + Send + Sync + 'static,
     {
         let authority = Authority::from_pem(
             dauth_simulator::UPSTREAM_CA_NAME,
@@ -63,14 +66,15 @@ impl Upstream {
     }
 
     /// The same, with a certificate of any authority.
-    pub async fn start_with_authority<F, R>(
+    pub async fn start_with_authority<F, R, B>(
         authority: &Authority,
         names: &[&str],
         handler: F,
     ) -> Self
     where
         F: Fn(Request) -> R + Clone + Send + Sync + 'static,
-        R: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+        R: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes, Error = Infallible> + Send + Sync + 'static,
     {
         let names = [&["127.0.0.1", "localhost"][..], names].concat();
         let acceptor = acceptor(authority, &names);
@@ -130,14 +134,15 @@ impl Upstream {
     }
 }
 
-async fn answer<F, R>(
+async fn answer<F, R, B>(
     request: hyper::Request<Incoming>,
     handler: F,
     seen: Arc<Mutex<Vec<Request>>>,
-) -> Result<Response<Body>, Infallible>
+) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible>
 where
     F: Fn(Request) -> R,
-    R: Future<Output = Response<Full<Bytes>>>,
+    R: Future<Output = Response<B>>,
+    B: Body<Data = Bytes, Error = Infallible> + Send + Sync + 'static,
 {
     let (head, body) = request.into_parts();
     let body = body
