@@ -150,9 +150,19 @@ fn router(configuration: Configuration) -> Result<Router, RunError> {
         .route("/dispatch", post(dispatch))
         .layer(DefaultBodyLimit::max(configuration.max_body_bytes))
         .route("/healthz", get(|| async { "alive\n" }))
-        .route("/readyz", get(|| async { "ready\n" }))
+        .route("/readyz", get(ready))
         .route("/metrics", get(metrics_text))
         .with_state(Arc::new(gateway)))
+}
+
+async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
+    match gateway.issuer.ready().await {
+        Ok(()) => "ready\n".into_response(),
+        Err(_) => {
+            let reason = "the issuer's keys cannot be fetched\n";
+            (StatusCode::SERVICE_UNAVAILABLE, reason).into_response()
+        }
+    }
 }
 
 async fn metrics_text(State(gateway): State<Arc<Gateway>>) -> Response {

@@ -78,6 +78,11 @@ impl IssuerKeys {
         &self.issuer
     }
 
+    /// Whether tokens can be judged: the keys are at hand, or can be fetched.
+    pub async fn ready(&self) -> Result<(), IssuerError> {
+        self.no_older_than(MAX_AGE).await.map(drop)
+    }
+
     /// Verifies an access token for `audience` (RFC 9068 section 4). Its holder is not known yet.
     pub async fn verify(
         &self,
