@@ -23,6 +23,7 @@ pub struct Stack {
     simulate: Child,
     dir: PathBuf,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
     _temporary: Option<TempDir>,
 }
 
@@ -45,19 +46,25 @@ impl Stack {
 
     /// Starts a stack with more options for `dauth simulate`.
     pub fn start_with(options: &[&str]) -> Self {
-        let temporary = tempfile::tempdir().unwrap();
-        let dir = temporary.path().join("state");
-        Self::start_in(dir, options, Some(temporary))
+        Self::start_in_environment(options, &[])
     }
 
-    fn start_in(dir: PathBuf, options: &[&str], temporary: Option<TempDir>) -> Self {
+    /// Starts a stack with more options and environment variables for `dauth simulate`.
+    pub fn start_in_environment(options: &[&str], environment: &[(&str, &str)]) -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = temporary.path().join("state");
         let options: Vec<String> = options.iter().map(|o| (*o).to_owned()).collect();
-        let simulate = spawn(&dir, &options);
+        let environment: Vec<_> = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let simulate = spawn(&dir, &options, &environment);
         let mut stack = Self {
             simulate,
             dir,
             options,
-            _temporary: temporary,
+            environment,
+            _temporary: Some(temporary),
         };
         stack.wait_until_ready();
         stack
@@ -66,7 +73,7 @@ impl Stack {
     /// Stops every party and starts the stack again on the same directory.
     pub fn restart(&mut self) {
         self.stop();
-        self.simulate = spawn(&self.dir, &self.options);
+        self.simulate = spawn(&self.dir, &self.options, &self.environment);
         self.wait_until_ready();
     }
 
@@ -80,6 +87,16 @@ impl Stack {
     /// Runs `dauth simulate --once` on this stack's directory, to its end. Stop the stack before.
     pub fn simulate_once(&self, options: &[&str]) -> Ran {
         simulate_once(&self.dir, options)
+    }
+
+    /// The pid of `dauth simulate` itself, which supervises the parties.
+    pub fn supervisor(&self) -> u32 {
+        self.simulate.id()
+    }
+
+    /// What `dauth simulate` has printed.
+    pub fn output(&self) -> String {
+        fs::read_to_string(self.dir.with_extension("log")).unwrap_or_default()
     }
 
     /// The state directory.
@@ -193,7 +210,7 @@ pub fn wait_until(sentence: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-fn spawn(dir: &Path, options: &[String]) -> Child {
+fn spawn(dir: &Path, options: &[String], environment: &[(String, String)]) -> Child {
     let log = dir.with_extension("log");
     let output = fs::File::create(&log).unwrap();
     Command::new(binary("dauth"))
@@ -201,6 +218,7 @@ fn spawn(dir: &Path, options: &[String]) -> Child {
         .arg("--state-dir")
         .arg(dir)
         .args(options)
+        .envs(environment.iter().cloned())
         .stdin(Stdio::null())
         .stdout(output.try_clone().unwrap())
         .stderr(output)
