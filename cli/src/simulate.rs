@@ -93,7 +93,7 @@ impl Simulate {
         if self.once {
             return held;
         }
-        held?;
+        // A step that did not hold has been told; the parties stay, to be looked into.
         loop {
             tokio::select! {
                 Some(death) = deaths.recv() => narrator.died(&death),

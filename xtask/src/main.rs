@@ -16,6 +16,8 @@ use clap::Parser;
 enum Task {
     /// Install what is missing (Debian packages, when root), build everything, run every test.
     Test,
+    /// Build the enclave that does not wipe, which the memory-scan test must catch.
+    Unwiped,
     /// rustfmt, clippy and rustdoc with warnings denied, and cargo-deny where it is installed.
     Lint,
 }
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
     }
     let result = match Task::parse() {
         Task::Test => test(),
+        Task::Unwiped => unwiped::build(),
         Task::Lint => lint::run(),
     };
     match result {

@@ -39,6 +39,9 @@ pub(crate) enum Port {
     Mcp,
 }
 
+/// Below the range of ephemeral ports (`net.ipv4.ip_local_port_range`), above well-known services.
+const PORTS: std::ops::Range<u16> = 10_240..32_768;
+
 impl Port {
     const ALL: [Port; 8] = [
         Port::Kms,
@@ -197,14 +200,11 @@ impl State {
 
 impl Kept {
     fn choose() -> io::Result<Self> {
-        // All bound before any is released, so that no two are the same.
-        let listeners = Port::ALL
-            .iter()
-            .map(|port| Ok((*port, TcpListener::bind("127.0.0.1:0")?)))
-            .collect::<io::Result<Vec<_>>>()?;
-        let ports = listeners
-            .iter()
-            .map(|(port, listener)| Ok((*port, listener.local_addr()?.port())))
+        let listeners = free_listeners()?;
+        let ports = Port::ALL
+            .into_iter()
+            .zip(&listeners)
+            .map(|(port, listener)| Ok((port, listener.local_addr()?.port())))
             .collect::<io::Result<_>>()?;
         Ok(Self {
             deployment: format!("simulation-{}", hex::encode(random::<4>()?)),
@@ -212,6 +212,23 @@ impl Kept {
             pcrs: [random::<48>()?.into(), random::<48>()?.into(), random::<48>()?.into()],
         })
     }
+}
+
+/// Listeners on ports that are free now, and that the system gives to nobody who asks for any port:
+/// between this and the start of the last party, others connect and listen.
+fn free_listeners() -> io::Result<Vec<TcpListener>> {
+    const ATTEMPTS: usize = 64;
+    let listen = |port: u16| TcpListener::bind(("127.0.0.1", port));
+    let count = u16::try_from(Port::ALL.len()).unwrap_or(u16::MAX);
+    for _ in 0..ATTEMPTS {
+        let block = u16::from_ne_bytes(random()?) % ((PORTS.end - PORTS.start) / count);
+        let first = PORTS.start + block * count;
+        if let Ok(listeners) = (first..first + count).map(listen).collect() {
+            return Ok(listeners);
+        }
+    }
+    // All bound before any is released, so that no two are the same.
+    Port::ALL.iter().map(|_| listen(0)).collect()
 }
 
 fn make_authorities(dir: &Path) -> Result<(), Failure> {
