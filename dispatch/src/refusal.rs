@@ -46,14 +46,22 @@ impl core::fmt::Display for DauthRefusal {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "{}: {}", self.code, self.code.title())?;
         match &self.detail {
-            // What a peer wrote is printed without what could move a terminal's cursor.
-            Some(detail) => write!(f, " ({})", detail.escape_debug()),
+            Some(detail) => write!(f, " ({})", printable(detail)),
             None => Ok(()),
         }
     }
 }
 
 impl std::error::Error for DauthRefusal {}
+
+/// What a peer wrote, without what could move a terminal's cursor; quotation marks are no such.
+fn printable(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\'' | '"' => String::from(c),
+        other => other.escape_debug().to_string(),
+    };
+    text.chars().map(shown).collect()
+}
 
 #[cfg(test)]
 mod tests {
@@ -70,6 +78,17 @@ mod tests {
             DauthRefusal::code_of(&headers),
             Some(Code::EnclaveUnavailable)
         );
+    }
+
+    #[test]
+    fn a_sentence_is_printed_as_it_is_and_cannot_steer_a_terminal() {
+        let refusal = DauthRefusal {
+            code: Code::PolicyDenied,
+            detail: Some("another's \"key\" \u{1b}[2J\r".to_owned()),
+            retryable: false,
+        };
+        let text = refusal.to_string();
+        assert!(text.ends_with("(another's \"key\" \\u{1b}[2J\\r)"), "{text}");
     }
 
     #[test]
