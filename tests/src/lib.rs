@@ -25,3 +25,26 @@ pub use stack::{Ran, Stack, binary, simulate_once, wait_until};
 pub use stack_file::{Client, StackFile};
 pub use store::{Stored, Vault};
 pub use upstream::{Request, Upstream};
+
+/// The body of an http address on loopback.
+pub async fn get(url: http::Uri) -> String {
+    use http_body_util::{BodyExt, Empty};
+    let stream = tokio::net::TcpStream::connect(url.authority().unwrap().as_str())
+        .await
+        .unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::get(url.path())
+        .header("host", "localhost")
+        .body(Empty::<bytes::Bytes>::new())
+        .unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert!(
+        response.status().is_success(),
+        "{url}: {}",
+        response.status()
+    );
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(body.into()).unwrap()
+}
