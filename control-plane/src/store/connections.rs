@@ -17,7 +17,11 @@ pub(crate) struct Connection {
     pub(crate) created: u64,
     pub(crate) expires: u64,
     pub(crate) revoked: Option<u64>,
-    #[serde(skip)]
+}
+
+/// What a client deposited last: the record, and the receipt by which it checks the record.
+pub(crate) struct Deposited {
+    pub(crate) record: Vec<u8>,
     pub(crate) receipt: Vec<u8>,
 }
 
@@ -37,12 +41,11 @@ type Row = (
     i64,
     i64,
     Option<i64>,
-    Vec<u8>,
 );
 
 const COLUMNS: &str = "SELECT c.handle, c.name, c.base_url,
         (SELECT json_group_array(s.resource) FROM connection_servers s WHERE s.connection = c.id),
-        c.version, c.fingerprint, c.created, c.expires, c.revoked, c.receipt
+        c.version, c.fingerprint, c.created, c.expires, c.revoked
     FROM connections c WHERE c.owner = ?";
 
 impl TryFrom<Row> for Connection {
@@ -59,7 +62,6 @@ impl TryFrom<Row> for Connection {
             created,
             expires,
             revoked,
-            receipt,
         ) = row;
         Ok(Self {
             handle,
@@ -72,7 +74,6 @@ impl TryFrom<Row> for Connection {
             created: natural(created, "time")?,
             expires: natural(expires, "time")?,
             revoked: revoked.map(|at| natural(at, "time")).transpose()?,
-            receipt,
         })
     }
 }
@@ -119,6 +120,21 @@ impl Store {
                 .fetch_optional(&self.pool)
                 .await?;
         row.map(Connection::try_from).transpose()
+    }
+
+    /// What was deposited last for one of an owner's connections.
+    pub(crate) async fn deposited(
+        &self,
+        owner: &str,
+        handle: &Handle,
+    ) -> Result<Option<Deposited>, StoreError> {
+        let row: Option<(Vec<u8>, Vec<u8>)> =
+            sqlx::query_as("SELECT record, receipt FROM connections WHERE owner = ? AND handle = ?")
+                .bind(owner)
+                .bind(handle.as_str())
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(row.map(|(record, receipt)| Deposited { record, receipt }))
     }
 
     /// The record of a fingerprint, by the stored fingerprint. Its bytes are returned as they are:

@@ -49,6 +49,7 @@ async fn create_list_show_rotate_revoke() {
         .call(&stack, Method::GET, "/v1/connections/ddls%3Aconn%3A1", "")
         .await;
     assert_eq!(shown.json()["receipt"], "cmVjZWlwdA==");
+    assert_eq!(shown.json()["record"], "cmVjb3JkIDE=");
 
     let rotated = rotate(&stack, &alice, &rotation("record 2")).await;
     assert_eq!(rotated.json()["version"], 2);
