@@ -3,10 +3,11 @@ use std::time::Duration;
 
 use dauth_attested_tls::EndorsedKeys;
 use dauth_dispatch::{
-    AccessToken, CallRequest, ClientCredentials, DpopKey, EnclaveClient, TokenClient, web,
+    AccessToken, CallError, CallRequest, ClientCredentials, DauthRefusal, DpopKey, EnclaveClient,
+    TokenClient, web,
 };
 use dauth_protocol::{
-    Handle, Policy,
+    Code, Handle, Policy,
     policy::{PermittedServer, ServerKeys},
     receipt::Admitted,
 };
@@ -154,7 +155,30 @@ impl Owner {
     /// A sealed call of the owner's own. The reply is the upstream's, its body still streaming.
     pub async fn call(&self, request: CallRequest) -> Result<Response<Incoming>, OwnerError> {
         let token = self.token(Step::Enclave).await?;
-        Ok(self.enclave.call(request, &token, &self.key).await?)
+        let handle = request.handle.clone();
+        match self.enclave.call(request, &token, &self.key).await {
+            Err(CallError::Refused(refusal)) if refusal.code == Code::ConnectionNotFound => {
+                let known = self.why_not_found(&handle).await;
+                Err(CallError::Refused(known.unwrap_or(refusal)).into())
+            }
+            called => Ok(called?),
+        }
+    }
+
+    /// What the vault knows of a connection that a fresh token does not name: tokens leave out
+    /// those that are revoked or expired.
+    async fn why_not_found(&self, handle: &Handle) -> Option<DauthRefusal> {
+        let connection = self.show(handle).await.ok()?;
+        let code = match connection.revoked {
+            Some(_) => Code::ConnectionRevoked,
+            None if connection.expires <= now_s().ok()? => Code::ConnectionExpired,
+            None => return None,
+        };
+        Some(DauthRefusal {
+            code,
+            detail: Some("says the control plane, whose token no longer names it".to_owned()),
+            retryable: code.retryable(),
+        })
     }
 
     async fn admit(
