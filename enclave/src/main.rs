@@ -40,7 +40,7 @@ fn main() -> ExitCode {
 
 async fn run() -> Result<(), String> {
     let device = NitroDevice::open().map_err(|e| e.to_string())?;
-    let transport = Vsock::listen(PARENT_CID).map_err(|e| format!("vsock: {e}"))?;
+    let transport = Vsock::new(PARENT_CID);
     let platform =
         Platform { attester: Arc::new(NsmAttester::new(device)), transport: Arc::new(transport) };
     let roots = Arc::new(RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()));

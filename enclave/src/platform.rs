@@ -81,7 +81,8 @@ pub enum AttesterError {
 
 /// Byte streams between the enclave and its parent: AF_VSOCK, or unix sockets.
 pub trait Transport: Send + Sync + 'static {
-    /// The next stream that the parent opens.
+    /// The next stream that the parent opens. Listening begins with the first call, so that who
+    /// can connect knows that the enclave has booted.
     fn accept(&self) -> BoxFuture<'_, io::Result<BoxStream>>;
     /// A new stream to the parent's host services.
     fn connect_host(&self) -> BoxFuture<'_, io::Result<BoxStream>>;

@@ -58,14 +58,6 @@ pub enum RunError {
     /// A file holds no certificate.
     #[error("{} holds no usable certificate", .0.display())]
     Certificate(PathBuf),
-    /// The socket cannot be listened on.
-    #[error("cannot listen on {}: {source}", socket.display())]
-    Listen {
-        /// Which.
-        socket: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
     /// The enclave refused to serve.
     #[error(transparent)]
     Boot(#[from] BootError),
@@ -93,10 +85,7 @@ pub async fn run(
     };
     let nsm = SimulatedNsm::start(&measurements, root, Arc::new(dauth_enclave::clock::now_ms))
         .map_err(|_| invalid_root())?;
-    let transport =
-        UnixTransport::listen(&configuration.ingress_socket, &configuration.host_socket).map_err(
-            |source| RunError::Listen { socket: configuration.ingress_socket.clone(), source },
-        )?;
+    let transport = UnixTransport::new(configuration.ingress_socket, configuration.host_socket);
     let platform =
         Platform { attester: Arc::new(NsmAttester::new(nsm)), transport: Arc::new(transport) };
     Ok(boot::run(platform, trust, shutdown).await?)

@@ -5,30 +5,39 @@ use std::{
 };
 
 use dauth_enclave::platform::{BoxFuture, BoxStream, Transport};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::OnceCell,
+};
 
 /// The enclave's two sockets: one that it listens on, one of the parent's.
 pub struct UnixTransport {
-    listener: UnixListener,
+    listener: OnceCell<UnixListener>,
+    ingress: PathBuf,
     host: PathBuf,
 }
 
 impl UnixTransport {
-    /// Listens at `ingress`, replacing what an earlier process left there. The parent's host
-    /// services are at `host`.
-    pub fn listen(ingress: &Path, host: &Path) -> io::Result<Self> {
-        match std::fs::remove_file(ingress) {
+    /// Listens at `ingress` once asked for a stream. The parent's host services are at `host`.
+    pub fn new(ingress: PathBuf, host: PathBuf) -> Self {
+        Self { listener: OnceCell::new(), ingress, host }
+    }
+
+    /// Listens, replacing what an earlier process left there.
+    fn listen(&self) -> io::Result<UnixListener> {
+        match std::fs::remove_file(&self.ingress) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        Ok(Self { listener: UnixListener::bind(ingress)?, host: host.to_owned() })
+        UnixListener::bind(&self.ingress)
     }
 }
 
 impl Transport for UnixTransport {
     fn accept(&self) -> BoxFuture<'_, io::Result<BoxStream>> {
         Box::pin(async {
-            let (stream, _) = self.listener.accept().await?;
+            let listening = self.listener.get_or_try_init(|| async { self.listen() });
+            let (stream, _) = listening.await.map_err(|e| named(&self.ingress, &e))?.accept().await?;
             Ok(Box::new(stream) as BoxStream)
         })
     }
@@ -39,4 +48,8 @@ impl Transport for UnixTransport {
             Ok(Box::new(stream) as BoxStream)
         })
     }
+}
+
+fn named(socket: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot listen on {}: {error}", socket.display()))
 }

@@ -12,6 +12,7 @@ use std::{
 use dauth_protocol::{host, limit::MAX_VSOCK_WRITE_BYTES};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf, unix::AsyncFd},
+    sync::OnceCell,
     task::spawn_blocking,
     time::timeout,
 };
@@ -24,27 +25,36 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Streams between a Nitro enclave and its parent.
 pub struct Vsock {
-    listener: AsyncFd<VsockListener>,
+    listener: OnceCell<AsyncFd<VsockListener>>,
     parent_cid: u32,
 }
 
 impl Vsock {
-    /// Listens on the ingress port. `parent_cid` is 3 on EC2 and 2 under QEMU.
-    pub fn listen(parent_cid: u32) -> io::Result<Self> {
+    /// Listens on the ingress port once asked for a stream. `parent_cid` is 3 on EC2 and 2 under
+    /// QEMU.
+    pub fn new(parent_cid: u32) -> Self {
+        Self { listener: OnceCell::new(), parent_cid }
+    }
+
+    async fn listener(&self) -> io::Result<&AsyncFd<VsockListener>> {
+        self.listener.get_or_try_init(|| async { Self::listen() }).await
+    }
+
+    fn listen() -> io::Result<AsyncFd<VsockListener>> {
         let listener = VsockListener::bind_with_cid_port(VMADDR_CID_ANY, host::INGRESS_PORT)?;
         listener.set_nonblocking(true)?;
         // SAFETY: the listener owns its descriptor, and nothing here closes or replaces it before
         // the AsyncFd is dropped.
-        let listener = unsafe { AsyncFd::register(listener) }?;
-        Ok(Self { listener, parent_cid })
+        Ok(unsafe { AsyncFd::register(listener) }?)
     }
 }
 
 impl Transport for Vsock {
     fn accept(&self) -> BoxFuture<'_, io::Result<BoxStream>> {
         Box::pin(async {
+            let listener = self.listener().await?;
             loop {
-                let mut ready = self.listener.readable().await?;
+                let mut ready = listener.readable().await?;
                 if let Ok(accepted) = ready.try_io(|listener| listener.get_ref().accept()) {
                     let (stream, _) = accepted?;
                     return Ok(Box::new(Stream::new(stream)?) as BoxStream);
