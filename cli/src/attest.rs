@@ -10,8 +10,8 @@ use std::{
 use base64::{Engine, engine::general_purpose};
 use clap::{Args, Subcommand};
 use dauth_attestation::{
-    AgeRule, Appraisal, AttestationResult, DebugMode, Images, MAX_DOCUMENT_BYTES, NonceRule, Policy,
-    ReferenceValues, TrustAnchors, appraise,
+    AgeRule, Appraisal, AttestationResult, DebugMode, Images, MAX_DOCUMENT_BYTES, NonceRule,
+    Policy, ReferenceValues, TrustAnchors, appraise,
 };
 use serde_json::json;
 
@@ -91,7 +91,9 @@ fn parse_pcr(text: &str) -> Result<(u16, Bytes), String> {
     let value = parse_hex(value)?;
     match value.len() {
         32 | 48 | 64 => Ok((index, value)),
-        length => Err(format!("PCR{index} has {length} bytes; SHA-384 values have 48")),
+        length => Err(format!(
+            "PCR{index} has {length} bytes; SHA-384 values have 48"
+        )),
     }
 }
 
@@ -105,15 +107,27 @@ impl Verify {
         let policy = Policy {
             nonce: self.nonce.clone().map_or(NonceRule::Any, NonceRule::Equals),
             age: self.max_age.map_or(AgeRule::Any, AgeRule::AtMost),
-            debug_mode: if self.allow_debug { DebugMode::Allow } else { DebugMode::Refuse },
+            debug_mode: if self.allow_debug {
+                DebugMode::Allow
+            } else {
+                DebugMode::Refuse
+            },
             ..Policy::new(self.images())
         };
         let at = self.at.unwrap_or_else(jiff::Timestamp::now);
         let now_ms = u64::try_from(at.as_millisecond())
             .map_err(|_| Failure::usage("--at must not be before 1970"))?;
-        let appraisal = Appraisal { anchors: &anchors, policy: &policy, now_ms };
+        let appraisal = Appraisal {
+            anchors: &anchors,
+            policy: &policy,
+            now_ms,
+        };
         let result = appraise(&document, &appraisal).map_err(|error| {
-            Failure::refused(format!("{}: refused: {}", self.file.display(), sentence(&error)))
+            Failure::refused(format!(
+                "{}: refused: {}",
+                self.file.display(),
+                sentence(&error)
+            ))
         })?;
         print(&result, Output::from_flag(self.json));
         Ok(())
@@ -126,7 +140,9 @@ impl Verify {
         let release = self
             .pcrs
             .iter()
-            .fold(ReferenceValues::new(), |release, (index, value)| release.with_pcr(*index, value));
+            .fold(ReferenceValues::new(), |release, (index, value)| {
+                release.with_pcr(*index, value)
+            });
         Images::AnyOf(vec![release])
     }
 }
@@ -134,11 +150,13 @@ impl Verify {
 impl Fetch {
     pub(crate) async fn run(&self, profile: Option<&Path>) -> Result<(), Failure> {
         let owner = crate::profile::owner(profile, self.ingress.as_deref())?;
-        let evidence = owner.evidence().await.map_err(|e| Failure::refused(sentence(&e)))?;
+        let evidence = owner
+            .evidence()
+            .await
+            .map_err(|e| Failure::refused(sentence(&e)))?;
         if let Some(file) = &self.output {
-            fs::write(file, evidence.document()).map_err(|e| {
-                Failure::refused(format!("cannot write {}: {e}", file.display()))
-            })?;
+            fs::write(file, evidence.document())
+                .map_err(|e| Failure::refused(format!("cannot write {}: {e}", file.display())))?;
         }
         print(evidence.attestation_result(), Output::from_flag(self.json));
         Ok(())
@@ -163,7 +181,10 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     };
     result.map_err(|e| Failure::refused(format!("cannot read {}: {e}", file.display())))?;
     if bytes.len() as u64 > limit {
-        return Err(Failure::refused(format!("{} is too long for a document", file.display())));
+        return Err(Failure::refused(format!(
+            "{} is too long for a document",
+            file.display()
+        )));
     }
     Ok(bytes)
 }
@@ -173,7 +194,11 @@ fn decode(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
     if matches!(bytes.first(), Some(0x80..)) {
         return Ok(bytes.to_vec());
     }
-    let text: Vec<u8> = bytes.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
+    let text: Vec<u8> = bytes
+        .iter()
+        .copied()
+        .filter(|b| !b.is_ascii_whitespace())
+        .collect();
     general_purpose::STANDARD
         .decode(&text)
         .or_else(|_| general_purpose::STANDARD_NO_PAD.decode(&text))
@@ -183,8 +208,10 @@ fn decode(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
 
 fn print(result: &AttestationResult, output: Output) {
     let hex_of = |bytes: Option<&[u8]>| bytes.map(hex::encode);
-    let pcrs: Vec<(u16, String)> =
-        result.pcrs().map(|(index, value)| (index, hex::encode(value))).collect();
+    let pcrs: Vec<(u16, String)> = result
+        .pcrs()
+        .map(|(index, value)| (index, hex::encode(value)))
+        .collect();
     let valid = (result.chain_valid_from_s(), result.chain_valid_until_s());
     match output {
         Output::Json => crate::output::json(&json!({
@@ -200,11 +227,15 @@ fn print(result: &AttestationResult, output: Output) {
         })),
         Output::Text => {
             let field = |name: &str, value: &str| anstream::println!("{name:<12} {value}");
-            let optional = |bytes: Option<&[u8]>| hex_of(bytes).unwrap_or_else(|| "none".to_owned());
+            let optional =
+                |bytes: Option<&[u8]>| hex_of(bytes).unwrap_or_else(|| "none".to_owned());
             field("module id", result.module_id());
             field("timestamp", &utc(result.timestamp_ms() / 1000));
             field("digest", result.digest());
-            field("chain", &format!("valid from {} until {}", utc(valid.0), utc(valid.1)));
+            field(
+                "chain",
+                &format!("valid from {} until {}", utc(valid.0), utc(valid.1)),
+            );
             for (index, value) in &pcrs {
                 field(&format!("PCR{index}"), value);
             }

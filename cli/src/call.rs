@@ -47,9 +47,14 @@ pub(crate) struct Call {
 
 fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("write 'Name: value'")?;
-    let name = name.trim().parse().map_err(|_| format!("'{name}' is not a header name"))?;
-    let value =
-        value.trim().parse().map_err(|_| format!("the value of '{text}' cannot be in a header"))?;
+    let name = name
+        .trim()
+        .parse()
+        .map_err(|_| format!("'{name}' is not a header name"))?;
+    let value = value
+        .trim()
+        .parse()
+        .map_err(|_| format!("the value of '{text}' cannot be in a header"))?;
     Ok((name, value))
 }
 
@@ -71,9 +76,15 @@ impl Call {
             headers,
             body: CallBody::Bytes(body),
         };
-        let response =
-            owner.call(request).await.map_err(|e| Failure::refused(sentence(&e)))?;
-        let shown = if self.include { Shown::Everything } else { Shown::Body };
+        let response = owner
+            .call(request)
+            .await
+            .map_err(|e| Failure::refused(sentence(&e)))?;
+        let shown = if self.include {
+            Shown::Everything
+        } else {
+            Shown::Body
+        };
         print(response, shown).await
     }
 }
@@ -88,7 +99,10 @@ enum Shown {
 fn body(data: &str) -> Result<Bytes, Failure> {
     let read = |source: &mut dyn Read| {
         let mut bytes = Vec::new();
-        source.take(MAX_BODY_BYTES + 1).read_to_end(&mut bytes).map(|_| bytes)
+        source
+            .take(MAX_BODY_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map(|_| bytes)
     };
     let bytes = match data.strip_prefix('@') {
         _ if data == "-" => read(&mut io::stdin())
@@ -120,7 +134,10 @@ where
     while let Some(frame) = body.frame().await {
         match frame.map_err(|e| cut(&e))?.into_data() {
             Ok(data) => {
-                stdout.write_all(&data).and_then(|()| stdout.flush()).map_err(unwritten)?;
+                stdout
+                    .write_all(&data)
+                    .and_then(|()| stdout.flush())
+                    .map_err(unwritten)?;
             }
             Err(other) => trailers.extend(other.into_trailers().unwrap_or_default()),
         }
@@ -141,7 +158,9 @@ fn head_text(head: &response::Parts) -> Vec<u8> {
         _ => "1.1",
     };
     let reason = head.extensions.get::<hyper::ext::ReasonPhrase>();
-    let reason = reason.map(|r| [b" ", r.as_bytes()].concat()).unwrap_or_default();
+    let reason = reason
+        .map(|r| [b" ", r.as_bytes()].concat())
+        .unwrap_or_default();
     [
         format!("HTTP/{version} {}", head.status.as_u16()).as_bytes(),
         &reason,
@@ -155,6 +174,8 @@ fn head_text(head: &response::Parts) -> Vec<u8> {
 fn fields_text(headers: &HeaderMap) -> Vec<u8> {
     headers
         .iter()
-        .flat_map(|(name, value)| [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\n"].concat())
+        .flat_map(|(name, value)| {
+            [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\n"].concat()
+        })
         .collect()
 }

@@ -110,7 +110,10 @@ impl Connect {
 impl Connect {
     fn into_connection(self) -> NewConnection {
         let limits = match self.timeout {
-            Some(timeout) => Limits { timeout_ms: millis(timeout), ..Limits::default() },
+            Some(timeout) => Limits {
+                timeout_ms: millis(timeout),
+                ..Limits::default()
+            },
             None => Limits::default(),
         };
         let injection = match (self.basic, self.header, self.query) {
@@ -124,13 +127,25 @@ impl Connect {
             base_url: self.base_url,
             injection,
             rules: self.allow,
-            request_headers: self.pass_headers.iter().map(|h| h.to_ascii_lowercase()).collect(),
+            request_headers: self
+                .pass_headers
+                .iter()
+                .map(|h| h.to_ascii_lowercase())
+                .collect(),
             limits,
             servers: self.servers,
-            pinning: if self.unpinned { Pinning::Unpinned } else { Pinning::Pinned },
+            pinning: if self.unpinned {
+                Pinning::Unpinned
+            } else {
+                Pinning::Pinned
+            },
         };
         let life = self.expires.unwrap_or(NewConnection::DEFAULT_LIFE);
-        NewConnection { name: self.name, policy, life }
+        NewConnection {
+            name: self.name,
+            policy,
+            life,
+        }
     }
 }
 
@@ -160,6 +175,8 @@ pub(crate) fn read_secret(file: Option<&Path>) -> Result<Secret, Failure> {
 fn read_bounded(source: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     // Room for one byte more than allowed, and never reallocated.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SECRET_BYTES + 3));
-    source.take(MAX_SECRET_BYTES as u64 + 3).read_to_end(&mut bytes)?;
+    source
+        .take(MAX_SECRET_BYTES as u64 + 3)
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
 }

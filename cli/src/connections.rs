@@ -66,26 +66,45 @@ impl Connections {
         let owner = crate::profile::owner(profile, None)?;
         match self {
             Connections::List(printing) => {
-                print_list(&owner.list().await.map_err(refused)?, printing.output());
+                print_list(
+                    &owner.list().await.map_err(|e| refused(&e))?,
+                    printing.output(),
+                );
             }
             Connections::Show { handle, printing } => {
-                print_one(&owner.show(&handle).await.map_err(refused)?, printing.output());
+                print_one(
+                    &owner.show(&handle).await.map_err(|e| refused(&e))?,
+                    printing.output(),
+                );
             }
             Connections::Revoke { handle, printing } => {
-                owner.revoke(&handle).await.map_err(refused)?;
+                owner.revoke(&handle).await.map_err(|e| refused(&e))?;
                 match printing.output() {
                     Output::Json => output::json(&json!({ "handle": handle, "revoked": true })),
                     Output::Text => anstream::println!("{handle} is revoked"),
                 }
             }
-            Connections::Rotate { handle, secret_file, expires, printing } => {
+            Connections::Rotate {
+                handle,
+                secret_file,
+                expires,
+                printing,
+            } => {
                 let secret = read_secret(secret_file.as_deref())?;
                 let life = expires.unwrap_or(NewConnection::DEFAULT_LIFE);
-                let rotation = Rotation { policy: PolicyChange::Keep, life };
-                let version = owner.rotate(&handle, &rotation, &secret).await.map_err(refused)?;
+                let rotation = Rotation {
+                    policy: PolicyChange::Keep,
+                    life,
+                };
+                let version = owner
+                    .rotate(&handle, &rotation, &secret)
+                    .await
+                    .map_err(|e| refused(&e))?;
                 match printing.output() {
                     Output::Json => output::json(&json!({ "handle": handle, "version": version })),
-                    Output::Text => anstream::println!("{handle} has a new secret, version {version}"),
+                    Output::Text => {
+                        anstream::println!("{handle} has a new secret, version {version}")
+                    }
                 }
             }
         }
@@ -93,8 +112,8 @@ impl Connections {
     }
 }
 
-fn refused(error: OwnerError) -> Failure {
-    Failure::refused(sentence(&error))
+fn refused(error: &OwnerError) -> Failure {
+    Failure::refused(sentence(error))
 }
 
 fn print_list(connections: &[Connection], output: Output) {
@@ -140,5 +159,7 @@ fn print_one(connection: &Connection, output: Output) {
 
 /// What the control plane says, without what could move a terminal's cursor.
 fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }

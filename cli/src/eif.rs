@@ -2,9 +2,7 @@
 use std::{fs, io::Read, path::PathBuf};
 
 use clap::Subcommand;
-use dauth_protocol::{
-    DeploymentConfiguration, limit::MAX_CONFIGURATION_BYTES, measurement::Pcr,
-};
+use dauth_protocol::{DeploymentConfiguration, limit::MAX_CONFIGURATION_BYTES, measurement::Pcr};
 use serde_json::json;
 
 use crate::{
@@ -30,7 +28,10 @@ impl Eif {
         let Eif::Config { file, json } = self;
         let mut bytes = Vec::new();
         fs::File::open(file)
-            .and_then(|f| f.take(MAX_CONFIGURATION_BYTES as u64 + 1).read_to_end(&mut bytes))
+            .and_then(|f| {
+                f.take(MAX_CONFIGURATION_BYTES as u64 + 1)
+                    .read_to_end(&mut bytes)
+            })
             .map_err(|e| Failure::refused(format!("cannot read {}: {e}", file.display())))?;
         // A value that no enclave would serve under is of no use to anyone.
         DeploymentConfiguration::from_json(&bytes)

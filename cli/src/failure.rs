@@ -11,12 +11,18 @@ pub(crate) struct Failure {
 impl Failure {
     /// Refused or failed: exit status 1. The sentence says what was wrong, where, what to do.
     pub(crate) fn refused(sentence: impl Into<String>) -> Self {
-        Self { sentence: sentence.into(), status: 1 }
+        Self {
+            sentence: sentence.into(),
+            status: 1,
+        }
     }
 
     /// Asked for in a way that makes no sense: exit status 2.
     pub(crate) fn usage(sentence: impl Into<String>) -> Self {
-        Self { sentence: sentence.into(), status: 2 }
+        Self {
+            sentence: sentence.into(),
+            status: 2,
+        }
     }
 
     /// Prints the sentence; on success of a closed pipe there is nobody to tell.

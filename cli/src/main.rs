@@ -61,7 +61,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let dauth = Dauth::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(run(dauth)),
         Err(error) => Err(Failure::refused(format!("no runtime: {error}"))),

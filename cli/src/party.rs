@@ -19,31 +19,45 @@ pub(crate) async fn run(party: Party, configuration: &Path) -> Result<(), Failur
     match party {
         Party::Kms => {
             let configuration = read(configuration)?;
-            dauth_simulator::kms::run(configuration, shutdown).await.map_err(|e| refused(&e))
+            dauth_simulator::kms::run(configuration, shutdown)
+                .await
+                .map_err(|e| refused(&e))
         }
         Party::ControlPlane => {
             let configuration = read(configuration)?;
-            dauth_control_plane::run(configuration, shutdown).await.map_err(|e| refused(&e))
+            dauth_control_plane::run(configuration, shutdown)
+                .await
+                .map_err(|e| refused(&e))
         }
         Party::Parent => {
             let configuration = read(configuration)?;
-            dauth_parent::run(configuration, shutdown).await.map_err(|e| refused(&e))
+            dauth_parent::run(configuration, shutdown)
+                .await
+                .map_err(|e| refused(&e))
         }
         Party::Enclave => {
             let configuration = read(configuration)?;
-            dauth_simulator::enclave::run(configuration, shutdown).await.map_err(|e| refused(&e))
+            dauth_simulator::enclave::run(configuration, shutdown)
+                .await
+                .map_err(|e| refused(&e))
         }
         Party::Upstream => {
             let configuration = read(configuration)?;
-            dauth_simulator::upstream::run(configuration, shutdown).await.map_err(|e| refused(&e))
+            dauth_simulator::upstream::run(configuration, shutdown)
+                .await
+                .map_err(|e| refused(&e))
         }
         Party::Gateway => {
             let configuration = read(configuration)?;
-            dauth_mcp::gateway::run(configuration, shutdown).await.map_err(|e| refused(&e))
+            dauth_mcp::gateway::run(configuration, shutdown)
+                .await
+                .map_err(|e| refused(&e))
         }
         Party::Mcp => {
             let configuration = read(configuration)?;
-            dauth_simulator::demo_mcp::run(configuration, shutdown).await.map_err(|e| refused(&e))
+            dauth_simulator::demo_mcp::run(configuration, shutdown)
+                .await
+                .map_err(|e| refused(&e))
         }
     }
 }

@@ -20,12 +20,14 @@ pub(crate) fn owner(named: Option<&Path>, ingress: Option<&str>) -> Result<Owner
 fn load(named: Option<&Path>) -> Result<Profile, Failure> {
     let file = match named {
         Some(file) => file.to_owned(),
-        None => env::var_os("DAUTH_PROFILE").map(PathBuf::from).ok_or_else(|| {
-            Failure::usage(
-                "no profile: name one with --profile FILE or $DAUTH_PROFILE \
+        None => env::var_os("DAUTH_PROFILE")
+            .map(PathBuf::from)
+            .ok_or_else(|| {
+                Failure::usage(
+                    "no profile: name one with --profile FILE or $DAUTH_PROFILE \
                  (`dauth simulate` prints the path of the one that it writes)",
-            )
-        })?,
+                )
+            })?,
     };
     Profile::load(&file).map_err(|e| Failure::refused(sentence(&e)))
 }

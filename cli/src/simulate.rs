@@ -121,7 +121,9 @@ impl Simulate {
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
             .or_else(|| env::home_dir().map(|home| home.join(".local/state")))
-            .ok_or_else(|| Failure::usage("no home folder: name a state directory by --state-dir"))?;
+            .ok_or_else(|| {
+                Failure::usage("no home folder: name a state directory by --state-dir")
+            })?;
         Ok((base.join("dauth/simulation"), None))
     }
 
@@ -130,7 +132,10 @@ impl Simulate {
             .map_err(|e| Failure::refused(format!("this program's own path: {e}")))?;
         match &self.bin_dir {
             None => Ok(Programs::ThisProgram(this)),
-            Some(folder) => Ok(Programs::Shipped { folder: existing(folder)?, this }),
+            Some(folder) => Ok(Programs::Shipped {
+                folder: existing(folder)?,
+                this,
+            }),
         }
     }
 }

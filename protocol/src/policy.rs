@@ -322,8 +322,8 @@ mod tests {
         }
     }
 
-    fn permit(policy: &Policy, method: Method, path: &str, scopes: &[&str]) -> Result<(), Denied> {
-        policy.permit(&method, &RequestPath::parse(path).unwrap(), |s| {
+    fn permit(policy: &Policy, method: &Method, path: &str, scopes: &[&str]) -> Result<(), Denied> {
+        policy.permit(method, &RequestPath::parse(path).unwrap(), |s| {
             scopes.contains(&s)
         })
     }
@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn allows_nothing_without_a_rule() {
         assert_eq!(
-            permit(&policy(&[]), Method::GET, "/", &[]),
+            permit(&policy(&[]), &Method::GET, "/", &[]),
             Err(Denied::NoRule)
         );
     }
@@ -339,17 +339,17 @@ mod tests {
     #[test]
     fn a_rule_needs_method_path_and_scope() {
         let policy = policy(&["GET,HEAD /me", "POST /notes/* notes:write"]);
-        assert_eq!(permit(&policy, Method::GET, "/me", &[]), Ok(()));
+        assert_eq!(permit(&policy, &Method::GET, "/me", &[]), Ok(()));
         assert_eq!(
-            permit(&policy, Method::POST, "/me", &[]),
+            permit(&policy, &Method::POST, "/me", &[]),
             Err(Denied::NoRule)
         );
         assert_eq!(
-            permit(&policy, Method::POST, "/notes/1", &[]),
+            permit(&policy, &Method::POST, "/notes/1", &[]),
             Err(Denied::Scope)
         );
         assert_eq!(
-            permit(&policy, Method::POST, "/notes/1", &["notes:write"]),
+            permit(&policy, &Method::POST, "/notes/1", &["notes:write"]),
             Ok(())
         );
     }

@@ -1,5 +1,5 @@
 //! The whole flow once, on real input: each step is checked, and told with what was seen of it.
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use dauth_client::{
@@ -12,6 +12,7 @@ use dauth_simulator::{mcp_client, memory};
 use http::{HeaderMap, Method};
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Map, Value, json};
+use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
 use super::{
@@ -26,6 +27,9 @@ use crate::failure::{Failure, sentence};
 /// The connection that the demo MCP server's tools use.
 const DEMO: &str = "demo";
 const MAX_REPLY_BYTES: usize = 1 << 20;
+/// How long after the last answer nothing may be left in the enclave.
+const GONE_AFTER: Duration = Duration::from_secs(10);
+const SCAN_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Runs every step; the first that does not hold ends the flow.
 pub(crate) async fn run(
@@ -43,16 +47,21 @@ pub(crate) async fn run(
     tell(narrator, flow.call_through_mcp().await)?;
     tell(narrator, flow.echo_is_redacted(&handle).await)?;
     tell(narrator, flow.policy_is_enforced(&handle).await)?;
-    tell(narrator, flow.no_other_process_held_it(pids))
+    tell(narrator, flow.no_other_process_held_it(pids).await)
 }
 
 fn tell(narrator: &mut Narrator, step: Result<Told, Unheld>) -> Result<(), Failure> {
-    step.map(|told| narrator.held(told)).map_err(|unheld| fail(narrator, unheld))
+    step.map(|told| narrator.held(told))
+        .map_err(|unheld| fail(narrator, unheld))
 }
 
 fn fail(narrator: &mut Narrator, unheld: Unheld) -> Failure {
     let failure = Failure::refused(format!("{}: {}", unheld.who, unheld.why));
-    narrator.failed(Told { who: unheld.who, what: unheld.why, seen: "–" });
+    narrator.failed(Told {
+        who: unheld.who,
+        what: unheld.why,
+        seen: "–",
+    });
     failure
 }
 
@@ -64,7 +73,10 @@ struct Unheld {
 
 impl Unheld {
     fn new(who: &'static str, why: impl Into<String>) -> Self {
-        Self { who, why: why.into() }
+        Self {
+            who,
+            why: why.into(),
+        }
     }
 
     fn by(who: &'static str) -> impl Fn(&dyn std::error::Error) -> Self {
@@ -93,7 +105,11 @@ impl<'a> Flow<'a> {
     }
 
     async fn verify_enclave(&self) -> Result<Told, Unheld> {
-        let keys = self.owner.evidence().await.map_err(|e| Unheld::by(CLIENT)(&e))?;
+        let keys = self
+            .owner
+            .evidence()
+            .await
+            .map_err(|e| Unheld::by(CLIENT)(&e))?;
         let result = keys.attestation_result();
         let pcr0 = result.pcr(0).map(hex::encode).unwrap_or_default();
         Ok(Told {
@@ -111,30 +127,43 @@ impl<'a> Flow<'a> {
     async fn connect(&self) -> Result<(Handle, Told), Unheld> {
         let unheld = Unheld::by(CLIENT);
         let existing = self.owner.list().await.map_err(|e| unheld(&e))?;
-        let live = |connection: &&Connection| {
-            connection.name == DEMO && connection.revoked.is_none()
-        };
-        let secret = Secret::new(self.plan.demo_secret.as_bytes().to_vec())
-            .map_err(|e| unheld(&e))?;
+        let live =
+            |connection: &&Connection| connection.name == DEMO && connection.revoked.is_none();
+        let secret =
+            Secret::new(self.plan.demo_secret.as_bytes().to_vec()).map_err(|e| unheld(&e))?;
         let policy = self.policy().map_err(|why| Unheld::new(CLIENT, why))?;
         let life = NewConnection::DEFAULT_LIFE;
         let (handle, what) = match existing.iter().find(live) {
             Some(connection) => {
-                let rotation =
-                    Rotation { policy: PolicyChange::Replace(Box::new(policy)), life };
+                let rotation = Rotation {
+                    policy: PolicyChange::Replace(Box::new(policy)),
+                    life,
+                };
                 let version = self
                     .owner
                     .rotate(&connection.handle, &rotation, &secret)
                     .await
                     .map_err(|e| unheld(&e))?;
-                let what = format!("sealed a new API key into the connection kept from before (version {version})");
+                let what = format!(
+                    "sealed a new API key into the connection kept from before (version {version})"
+                );
                 (connection.handle.clone(), what)
             }
             None => {
-                let new = NewConnection { name: DEMO.to_owned(), policy, life };
-                let handle =
-                    self.owner.connect(&new, &secret).await.map_err(|e| unheld(&e))?;
-                (handle, "sealed an API key to the enclave's attested key".to_owned())
+                let new = NewConnection {
+                    name: DEMO.to_owned(),
+                    policy,
+                    life,
+                };
+                let handle = self
+                    .owner
+                    .connect(&new, &secret)
+                    .await
+                    .map_err(|e| unheld(&e))?;
+                (
+                    handle,
+                    "sealed an API key to the enclave's attested key".to_owned(),
+                )
             }
         };
         let told = Told {
@@ -167,7 +196,8 @@ impl<'a> Flow<'a> {
         match file_with(self.state.dir(), secret) {
             Ok(None) => Ok(Told {
                 who: VAULT,
-                what: "stores the record; the secret is in no file and no log of any party".to_owned(),
+                what: "stores the record; the secret is in no file and no log of any party"
+                    .to_owned(),
                 seen: "the control plane: owner, name, address and ciphertext",
             }),
             Ok(Some(file)) => Err(Unheld::new(VAULT, format!("the secret is in {file}"))),
@@ -178,7 +208,10 @@ impl<'a> Flow<'a> {
     async fn call_as_owner(&self, handle: &Handle) -> Result<Told, Unheld> {
         let (status, body) = self.call(handle, "/v1/me").await?;
         if status != 200 {
-            return Err(Unheld::new(CLIENT, format!("the API answered {status}: {body}")));
+            return Err(Unheld::new(
+                CLIENT,
+                format!("the API answered {status}: {body}"),
+            ));
         }
         Ok(Told {
             who: CLIENT,
@@ -201,7 +234,10 @@ impl<'a> Flow<'a> {
         .await
         .map_err(|e| unheld(&e))?;
         if result.get("status") != Some(&json!(200)) {
-            return Err(Unheld::new(MCP_CLIENT, format!("the tool answered {result}")));
+            return Err(Unheld::new(
+                MCP_CLIENT,
+                format!("the tool answered {result}"),
+            ));
         }
         Ok(Told {
             who: MCP_CLIENT,
@@ -229,11 +265,19 @@ impl<'a> Flow<'a> {
     async fn echo_is_redacted(&self, handle: &Handle) -> Result<Told, Unheld> {
         let (status, body) = self.call(handle, "/v1/echo").await?;
         if status != 200 || body.contains(self.plan.demo_secret.as_str()) {
-            return Err(Unheld::new(ENCLAVE, format!("the echo was not redacted ({status})")));
+            return Err(Unheld::new(
+                ENCLAVE,
+                format!("the echo was not redacted ({status})"),
+            ));
         }
-        let echoed = serde_json::from_str::<Value>(&body)
-            .ok()
-            .and_then(|body| Some(body.get("headers")?.get("authorization")?.as_str()?.to_owned()));
+        let echoed = serde_json::from_str::<Value>(&body).ok().and_then(|body| {
+            Some(
+                body.get("headers")?
+                    .get("authorization")?
+                    .as_str()?
+                    .to_owned(),
+            )
+        });
         Ok(Told {
             who: ENCLAVE,
             what: format!(
@@ -246,29 +290,50 @@ impl<'a> Flow<'a> {
 
     async fn policy_is_enforced(&self, handle: &Handle) -> Result<Told, Unheld> {
         let refused = self.owner.call(get(handle, "/v1/admin")).await;
-        match refused.map(|reply| reply.status()).map_err(|e| (e.code(), e)) {
+        match refused
+            .map(|reply| reply.status())
+            .map_err(|e| (e.code(), e))
+        {
             Err((Some(Code::PolicyDenied), _)) => Ok(Told {
                 who: ENCLAVE,
-                what: "refused GET /v1/admin: POLICY_DENIED, before anything was dialled".to_owned(),
+                what: "refused GET /v1/admin: POLICY_DENIED, before anything was dialled"
+                    .to_owned(),
                 seen: "the API: nothing",
             }),
             Err((_, error)) => Err(Unheld::by(ENCLAVE)(&error)),
-            Ok(status) => Err(Unheld::new(ENCLAVE, format!("GET /v1/admin was let through: {status}"))),
+            Ok(status) => Err(Unheld::new(
+                ENCLAVE,
+                format!("GET /v1/admin was let through: {status}"),
+            )),
         }
     }
 
-    fn no_other_process_held_it(&self, pids: &Pids) -> Result<Told, Unheld> {
+    async fn no_other_process_held_it(&self, pids: &Pids) -> Result<Told, Unheld> {
         let forms = [("plaintext", self.plan.demo_secret.as_bytes().to_vec())];
         let mut clean = Vec::new();
+        let promised = Instant::now() + GONE_AFTER;
         for (party, pid) in pids.iter().filter(|(party, _)| **party != Party::Upstream) {
-            match memory::scan(*pid, &forms) {
+            let scanned = loop {
+                let scanned = memory::scan(*pid, &forms);
+                let is_held = scanned.as_ref().is_ok_and(|found| !found.is_empty());
+                // The others never hold it, not for a moment.
+                let may_hold = *party == Party::Enclave && Instant::now() < promised;
+                if !is_held || !may_hold {
+                    break scanned;
+                }
+                sleep(SCAN_AGAIN_AFTER).await;
+            };
+            match scanned {
                 Ok(found) if found.is_empty() => clean.push(party.name()),
                 Ok(found) if *party == Party::Enclave => {
                     let why = format!("the secret is still in the enclave, {} times", found.len());
                     return Err(Unheld::new(EVERYONE, why));
                 }
                 Ok(_) => {
-                    return Err(Unheld::new(EVERYONE, format!("the secret is in {}", party.name())));
+                    return Err(Unheld::new(
+                        EVERYONE,
+                        format!("the secret is in {}", party.name()),
+                    ));
                 }
                 // Another user's process, or one that hides its memory: root alone can look.
                 Err(_) => {}
@@ -276,14 +341,20 @@ impl<'a> Flow<'a> {
         }
         Ok(Told {
             who: EVERYONE,
-            what: format!("searched the memory of {}: the secret is in none", clean.join(", ")),
+            what: format!(
+                "searched the memory of {}: the secret is in none",
+                clean.join(", ")
+            ),
             seen: "afterwards: the API alone",
         })
     }
 
     async fn call(&self, handle: &Handle, path: &str) -> Result<(u16, String), Unheld> {
-        let reply =
-            self.owner.call(get(handle, path)).await.map_err(|e| Unheld::by(CLIENT)(&e))?;
+        let reply = self
+            .owner
+            .call(get(handle, path))
+            .await
+            .map_err(|e| Unheld::by(CLIENT)(&e))?;
         let status = reply.status().as_u16();
         let body = Limited::new(reply.into_body(), MAX_REPLY_BYTES)
             .collect()
@@ -313,7 +384,10 @@ fn file_with(dir: &Path, needle: &[u8]) -> std::io::Result<Option<String>> {
             file_with(&path, needle)?
         } else if kind.is_file() {
             let bytes = fs::read(&path)?;
-            bytes.windows(needle.len()).any(|w| w == needle).then(|| path.display().to_string())
+            bytes
+                .windows(needle.len())
+                .any(|w| w == needle)
+                .then(|| path.display().to_string())
         } else {
             None
         };

@@ -48,13 +48,20 @@ pub(crate) struct Narrator {
 
 impl Narrator {
     pub(crate) fn new(output: Output) -> Self {
-        Self { output, steps: Vec::new(), parties: Pids::new() }
+        Self {
+            output,
+            steps: Vec::new(),
+            parties: Pids::new(),
+        }
     }
 
     pub(crate) fn starting(&self, dir: &Path) {
         if self.output == Output::Text {
             anstream::println!("{BOLD}DAuth, simulated on this machine{BOLD:#}");
-            anstream::println!("{DIM}state in {}; starting seven processes …{DIM:#}", dir.display());
+            anstream::println!(
+                "{DIM}state in {}; starting seven processes …{DIM:#}",
+                dir.display()
+            );
         }
     }
 
@@ -129,7 +136,10 @@ impl Narrator {
         anstream::println!(
             "  dauth connect NAME --base-url https://… --bearer --allow 'GET /**' --secret-file FILE"
         );
-        anstream::println!("{DIM}Addresses are in {}{DIM:#}", dir.join("stack.json").display());
+        anstream::println!(
+            "{DIM}Addresses are in {}{DIM:#}",
+            dir.join("stack.json").display()
+        );
     }
 
     pub(crate) fn died(&self, death: &Death) {

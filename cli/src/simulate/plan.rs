@@ -28,8 +28,7 @@ use crate::failure::{Failure, sentence};
 /// The enclave's resource identifier. It is a name in tokens; nothing resolves it.
 const RESOURCE: &str = "https://enclave.dauth.test";
 /// A key that exists in the simulated KMS alone.
-const KEY_ARN: &str =
-    "arn:aws:kms:eu-west-1:000000000000:key/00000000-0000-4000-8000-000000000000";
+const KEY_ARN: &str = "arn:aws:kms:eu-west-1:000000000000:key/00000000-0000-4000-8000-000000000000";
 const REGION: &str = "eu-west-1";
 const ROLE_ARN: &str = "arn:aws:iam::000000000000:role/dauth-simulation";
 const ACCESS_KEY_ID: &str = "AKIASIMULATION000000";
@@ -87,20 +86,33 @@ impl Plan {
     fn draw(state: &State) -> Result<Self, Failure> {
         let mut secret = [0; 24];
         aws_lc_rs::rand::fill(&mut secret).map_err(|_| Failure::refused("no randomness"))?;
-        let auth_secret = base64_of(&hex::decode(state.secret("clients/gateway-hmac")?)
-            .map_err(|_| Failure::refused("clients/gateway-hmac is damaged"))?);
+        let auth_secret = base64_of(
+            &hex::decode(state.secret("clients/gateway-hmac")?)
+                .map_err(|_| Failure::refused("clients/gateway-hmac is damaged"))?,
+        );
         Ok(Self {
             issuer: state.url("http", Port::ControlPlane),
             jwks_url: state.url("https", Port::Jwks) + "/.well-known/jwks.json",
             resource: RESOURCE,
             store: state.path("control-plane/control-plane.db"),
-            sdk: Client { id: "sdk", secret: state.secret("clients/sdk")? },
-            mcp: Client { id: "mcp", secret: state.secret("clients/mcp")? },
+            sdk: Client {
+                id: "sdk",
+                secret: state.secret("clients/sdk")?,
+            },
+            mcp: Client {
+                id: "mcp",
+                secret: state.secret("clients/mcp")?,
+            },
             mcp_resource: state.url("http", Port::Mcp) + "/mcp",
             mcp_key_thumbprint: key(state, "mcp/key.pem")?.thumbprint().as_str().to_owned(),
             gateway_deployment: state.kept().deployment.clone(),
             gateway_auth_secret: auth_secret,
-            trusted_pcrs: [("0", Pcr::ZERO), ("1", Pcr::ZERO), ("2", Pcr::ZERO), ("16", Pcr::ZERO)],
+            trusted_pcrs: [
+                ("0", Pcr::ZERO),
+                ("1", Pcr::ZERO),
+                ("2", Pcr::ZERO),
+                ("16", Pcr::ZERO),
+            ],
             demo_secret: Zeroizing::new(format!("demo_{}", hex::encode(secret))),
         })
     }
@@ -125,8 +137,8 @@ impl Plan {
             },
             predecessors: Vec::new(),
         };
-        let bytes = serde_json::to_vec_pretty(&deployment)
-            .map_err(|e| Failure::refused(sentence(&e)))?;
+        let bytes =
+            serde_json::to_vec_pretty(&deployment).map_err(|e| Failure::refused(sentence(&e)))?;
         state.write("parent/deployment.json", &bytes)?;
         // The first start is the one explicit act that makes a keyset.
         let made_before = state.path("parent/keyset-ordered").exists();
@@ -148,21 +160,25 @@ impl Plan {
         state.write("kms/tls.pem", identity.certificate_pem.as_bytes())?;
         state.write("kms/tls-key.pem", identity.key_pem.as_bytes())?;
         state.secret("kms/secret-access-key")?;
-        configuration(state, Party::Kms, &kms::Configuration {
-            listen: state.address(Port::Kms),
-            tls_certificate_file: state.path("kms/tls.pem"),
-            tls_key_file: state.path("kms/tls-key.pem"),
-            attestation_root_file: state.path("trust/nsm-root.pem"),
-            region: REGION.to_owned(),
-            key_arn: KEY_ARN.to_owned(),
-            key_policy_file: state.path("kms/key-policy.json"),
-            master_key_file: state.path("kms/master-key"),
-            principals: vec![kms::PrincipalConfiguration {
-                arn: ROLE_ARN.to_owned(),
-                access_key_id: ACCESS_KEY_ID.to_owned(),
-                secret_access_key_file: state.path("kms/secret-access-key"),
-            }],
-        })
+        configuration(
+            state,
+            Party::Kms,
+            &kms::Configuration {
+                listen: state.address(Port::Kms),
+                tls_certificate_file: state.path("kms/tls.pem"),
+                tls_key_file: state.path("kms/tls-key.pem"),
+                attestation_root_file: state.path("trust/nsm-root.pem"),
+                region: REGION.to_owned(),
+                key_arn: KEY_ARN.to_owned(),
+                key_policy_file: state.path("kms/key-policy.json"),
+                master_key_file: state.path("kms/master-key"),
+                principals: vec![kms::PrincipalConfiguration {
+                    arn: ROLE_ARN.to_owned(),
+                    access_key_id: ACCESS_KEY_ID.to_owned(),
+                    secret_access_key_file: state.path("kms/secret-access-key"),
+                }],
+            },
+        )
     }
 
     fn write_control_plane(&self, state: &State) -> Result<(), Failure> {
@@ -173,17 +189,24 @@ impl Plan {
             org: TENANT.to_owned(),
             scopes: vec![DEMO_SCOPE.to_owned()],
         };
-        configuration(state, Party::ControlPlane, &dauth_control_plane::Configuration {
-            issuer: self.issuer.clone(),
-            listen: state.address(Port::ControlPlane),
-            listen_tls: state.address(Port::Jwks),
-            state_dir: state.path("control-plane"),
-            store: Some(format!("sqlite:{}", self.store.display())),
-            enclave: RESOURCE.to_owned(),
-            host_credential_sha256: sha256_of(&state.secret("parent/records-credential")?),
-            access_token_life_s: 300,
-            clients: vec![client(&self.sdk, None), client(&self.mcp, Some(&self.mcp_resource))],
-        })
+        configuration(
+            state,
+            Party::ControlPlane,
+            &dauth_control_plane::Configuration {
+                issuer: self.issuer.clone(),
+                listen: state.address(Port::ControlPlane),
+                listen_tls: state.address(Port::Jwks),
+                state_dir: state.path("control-plane"),
+                store: Some(format!("sqlite:{}", self.store.display())),
+                enclave: RESOURCE.to_owned(),
+                host_credential_sha256: sha256_of(&state.secret("parent/records-credential")?),
+                access_token_life_s: 300,
+                clients: vec![
+                    client(&self.sdk, None),
+                    client(&self.mcp, Some(&self.mcp_resource)),
+                ],
+            },
+        )
     }
 
     fn write_parent(&self, state: &State, options: &Simulate) -> Result<(), Failure> {
@@ -193,7 +216,10 @@ impl Plan {
             "Token": "",
             "Expiration": "9999-12-31T23:59:59Z",
         });
-        state.write("parent/credentials.json", credentials.to_string().as_bytes())?;
+        state.write(
+            "parent/credentials.json",
+            credentials.to_string().as_bytes(),
+        )?;
         let hosts_file = options
             .hosts
             .as_ref()
@@ -204,48 +230,58 @@ impl Plan {
             })
             .transpose()?;
         let loopback = ["127.0.0.0/8", "::1/128"];
-        configuration(state, Party::Parent, &parent::Configuration {
-            ingress: parent::Ingress {
-                listen: state.address(Port::Ingress),
-                enclave: parent::Endpoint::Unix("run/enclave.sock".into()),
-                max_connections: 1024,
-                idle_timeout_s: 300,
-                connect_timeout_ms: 5000,
+        configuration(
+            state,
+            Party::Parent,
+            &parent::Configuration {
+                ingress: parent::Ingress {
+                    listen: state.address(Port::Ingress),
+                    enclave: parent::Endpoint::Unix("run/enclave.sock".into()),
+                    max_connections: 1024,
+                    idle_timeout_s: 300,
+                    connect_timeout_ms: 5000,
+                },
+                host: parent::Host {
+                    listen: parent::HostListener::Unix("run/host.sock".into()),
+                    configuration_file: state.path("parent/deployment.json"),
+                    keyset_file: state.path("parent/keyset.cbor"),
+                    credentials_file: Some(state.path("parent/credentials.json")),
+                    max_connections: 1024,
+                },
+                records: parent::Records {
+                    control_plane: self.issuer.clone(),
+                    credential_file: state.path("parent/records-credential"),
+                    ca_file: None,
+                    timeout_ms: 5000,
+                },
+                egress: parent::Egress {
+                    permit: loopback.iter().filter_map(|net| net.parse().ok()).collect(),
+                    hosts_file,
+                    ..parent::Egress::default()
+                },
+                monitor: Some(parent::Monitor {
+                    listen: state.address(Port::Monitor),
+                }),
             },
-            host: parent::Host {
-                listen: parent::HostListener::Unix("run/host.sock".into()),
-                configuration_file: state.path("parent/deployment.json"),
-                keyset_file: state.path("parent/keyset.cbor"),
-                credentials_file: Some(state.path("parent/credentials.json")),
-                max_connections: 1024,
-            },
-            records: parent::Records {
-                control_plane: self.issuer.clone(),
-                credential_file: state.path("parent/records-credential"),
-                ca_file: None,
-                timeout_ms: 5000,
-            },
-            egress: parent::Egress {
-                permit: loopback.iter().filter_map(|net| net.parse().ok()).collect(),
-                hosts_file,
-                ..parent::Egress::default()
-            },
-            monitor: Some(parent::Monitor { listen: state.address(Port::Monitor) }),
-        })
+        )
     }
 
     fn write_enclave(&self, state: &State, options: &Simulate) -> Result<(), Failure> {
         let [pcr0, pcr1, pcr2] = state.kept().pcrs;
-        configuration(state, Party::Enclave, &enclave::Configuration {
-            ingress_socket: "run/enclave.sock".into(),
-            host_socket: "run/host.sock".into(),
-            pcr0: options.enclave_pcr0.unwrap_or(pcr0),
-            pcr1,
-            pcr2,
-            nsm_root_file: state.path("trust/nsm-root-key.pem"),
-            kms_root_file: state.path("trust/kms-ca.pem"),
-            upstream_root_file: state.path("trust/upstream-ca.pem"),
-        })
+        configuration(
+            state,
+            Party::Enclave,
+            &enclave::Configuration {
+                ingress_socket: "run/enclave.sock".into(),
+                host_socket: "run/host.sock".into(),
+                pcr0: options.enclave_pcr0.unwrap_or(pcr0),
+                pcr1,
+                pcr2,
+                nsm_root_file: state.path("trust/nsm-root-key.pem"),
+                kms_root_file: state.path("trust/kms-ca.pem"),
+                upstream_root_file: state.path("trust/upstream-ca.pem"),
+            },
+        )
     }
 
     fn write_upstream(&self, state: &State) -> Result<(), Failure> {
@@ -255,42 +291,54 @@ impl Plan {
             .map_err(|e| Failure::refused(sentence(&e)))?;
         state.write("upstream/tls.pem", identity.certificate_pem.as_bytes())?;
         state.write("upstream/tls-key.pem", identity.key_pem.as_bytes())?;
-        configuration(state, Party::Upstream, &upstream::Configuration {
-            listen: state.address(Port::Upstream),
-            certificate_file: state.path("upstream/tls.pem"),
-            key_file: state.path("upstream/tls-key.pem"),
-            secret_sha256: sha256_of(&self.demo_secret),
-            slow_ms: 1000,
-        })
+        configuration(
+            state,
+            Party::Upstream,
+            &upstream::Configuration {
+                listen: state.address(Port::Upstream),
+                certificate_file: state.path("upstream/tls.pem"),
+                key_file: state.path("upstream/tls-key.pem"),
+                secret_sha256: sha256_of(&self.demo_secret),
+                slow_ms: 1000,
+            },
+        )
     }
 
     fn write_mcp(&self, state: &State, pcr16: Pcr) -> Result<(), Failure> {
-        configuration(state, Party::Mcp, &demo_mcp::Configuration {
-            listen: state.address(Port::Mcp),
-            resource: resource_uri(&self.mcp_resource)?,
-            issuer: self.issuer.clone(),
-            scopes: vec![DEMO_SCOPE.to_owned()],
-            dpop_nonces: dauth_mcp::DpopNonces::Optional,
-            client: mcp_client(state),
-            enclave: trusted_enclave(state, pcr16),
-        })
+        configuration(
+            state,
+            Party::Mcp,
+            &demo_mcp::Configuration {
+                listen: state.address(Port::Mcp),
+                resource: resource_uri(&self.mcp_resource)?,
+                issuer: self.issuer.clone(),
+                scopes: vec![DEMO_SCOPE.to_owned()],
+                dpop_nonces: dauth_mcp::DpopNonces::Optional,
+                client: mcp_client(state),
+                enclave: trusted_enclave(state, pcr16),
+            },
+        )
     }
 
     fn write_gateway(&self, state: &State, pcr16: Pcr) -> Result<(), Failure> {
         state.write("gateway/auth-secret", self.gateway_auth_secret.as_bytes())?;
-        configuration(state, Party::Gateway, &gateway::Configuration {
-            listen: state.address(Port::Gateway),
-            issuer: self.issuer.clone(),
-            enclave: trusted_enclave(state, pcr16),
-            deployments: vec![gateway::DeploymentConfiguration {
-                id: self.gateway_deployment.clone(),
-                auth_secret_file: state.path("gateway/auth-secret"),
-                resource: resource_uri(&self.mcp_resource)?,
-                // The same server by another way: what is pinned for the one serves the other.
-                client: mcp_client(state),
-            }],
-            max_body_bytes: 1 << 20,
-        })
+        configuration(
+            state,
+            Party::Gateway,
+            &gateway::Configuration {
+                listen: state.address(Port::Gateway),
+                issuer: self.issuer.clone(),
+                enclave: trusted_enclave(state, pcr16),
+                deployments: vec![gateway::DeploymentConfiguration {
+                    id: self.gateway_deployment.clone(),
+                    auth_secret_file: state.path("gateway/auth-secret"),
+                    resource: resource_uri(&self.mcp_resource)?,
+                    // The same server by another way: what is pinned for the one serves the other.
+                    client: mcp_client(state),
+                }],
+                max_body_bytes: 1 << 20,
+            },
+        )
     }
 
     fn write_profile(&self, state: &State) -> Result<(), Failure> {
@@ -307,10 +355,15 @@ impl Plan {
             client_secret: Zeroizing::new(self.sdk.secret.clone()),
             ingress: state.address(Port::Ingress).to_string(),
             resource: RESOURCE.to_owned(),
-            trust: Trust { root: Root::Pem(state.path("trust/nsm-root.pem")), pcrs },
+            trust: Trust {
+                root: Root::Pem(state.path("trust/nsm-root.pem")),
+                pcrs,
+            },
             owner_key: state.path("clients/owner-key.pem"),
         };
-        profile.save(&state.path("profile.toml")).map_err(|e| Failure::refused(sentence(&e)))
+        profile
+            .save(&state.path("profile.toml"))
+            .map_err(|e| Failure::refused(sentence(&e)))
     }
 }
 
@@ -327,7 +380,10 @@ fn trusted_enclave(state: &State, pcr16: Pcr) -> mcp_configuration::Enclave {
     mcp_configuration::Enclave {
         ingress: state.address(Port::Ingress).to_string(),
         resource: RESOURCE.to_owned(),
-        images: vec![BTreeMap::from([("0".to_owned(), pcr0), ("16".to_owned(), pcr16)])],
+        images: vec![BTreeMap::from([
+            ("0".to_owned(), pcr0),
+            ("16".to_owned(), pcr16),
+        ])],
         root_file: Some(state.path("trust/nsm-root.pem")),
         evidence_max_age_s: 300,
     }
@@ -344,10 +400,14 @@ fn key(state: &State, below: &str) -> Result<DpopKey, Failure> {
         Failure::refused(format!("{}: {}", path.display(), sentence(e)))
     };
     if !path.exists() {
-        let pem = DpopKey::generate().and_then(|key| key.to_pem()).map_err(|e| failed(&e))?;
+        let pem = DpopKey::generate()
+            .and_then(|key| key.to_pem())
+            .map_err(|e| failed(&e))?;
         state.write(below, pem.as_bytes())?;
     }
-    let pem = std::fs::read_to_string(&path).map(Zeroizing::new).map_err(|e| failed(&e))?;
+    let pem = std::fs::read_to_string(&path)
+        .map(Zeroizing::new)
+        .map_err(|e| failed(&e))?;
     DpopKey::from_pem(&pem).map_err(|e| failed(&e))
 }
 

@@ -70,12 +70,20 @@ fn address(state: &State, plan: &Plan, party: Party) -> String {
 async fn until_ready(http: &reqwest::Client, party: Party, url: &str) -> Result<(), Failure> {
     let deadline = Instant::now() + READY_TIMEOUT;
     while Instant::now() < deadline {
-        if http.get(url).send().await.is_ok_and(|reply| reply.status().is_success()) {
+        if http
+            .get(url)
+            .send()
+            .await
+            .is_ok_and(|reply| reply.status().is_success())
+        {
             return Ok(());
         }
         sleep(POLL).await;
     }
-    Err(Failure::refused(format!("{} is not ready: {url} does not answer", party.name())))
+    Err(Failure::refused(format!(
+        "{} is not ready: {url} does not answer",
+        party.name()
+    )))
 }
 
 /// A client that accepts the certificates of the simulation alone.
@@ -105,7 +113,10 @@ fn client(state: &State) -> Result<reqwest::Client, Failure> {
 fn died(supervisor: &Supervisor, death: &Death) -> Failure {
     let log = supervisor.log_of(death.party);
     let text = fs::read_to_string(&log).unwrap_or_default();
-    let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+    let last = text
+        .lines()
+        .rfind(|line| !line.trim().is_empty())
+        .unwrap_or("it said nothing");
     Failure::refused(format!(
         "{} ended before it was ready ({}): {last}",
         death.party.name(),

@@ -20,7 +20,11 @@ pub(crate) fn write(state: &State, plan: &Plan, pids: &Pids) -> Result<(), Failu
 
 fn stack(state: &State, plan: &Plan, pids: &Pids) -> Value {
     let pid = |party| pids.get(&party);
-    let pcrs: BTreeMap<&str, Pcr> = plan.trusted_pcrs.iter().map(|(i, pcr)| (*i, *pcr)).collect();
+    let pcrs: BTreeMap<&str, Pcr> = plan
+        .trusted_pcrs
+        .iter()
+        .map(|(i, pcr)| (*i, *pcr))
+        .collect();
     json!({
         "issuer": plan.issuer,
         "profile": state.path("profile.toml"),

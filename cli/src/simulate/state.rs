@@ -16,9 +16,7 @@ use super::party::Party;
 use crate::failure::{Failure, sentence};
 
 /// A listener of the simulation.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Port {
     /// KMS, https.
@@ -107,7 +105,11 @@ impl State {
             }
             Err(error) => return Err(failed(error)),
         };
-        let state = Self { dir, kept, _lock: lock };
+        let state = Self {
+            dir,
+            kept,
+            _lock: lock,
+        };
         state.check_ports()?;
         Ok(state)
     }
@@ -209,7 +211,11 @@ impl Kept {
         Ok(Self {
             deployment: format!("simulation-{}", hex::encode(random::<4>()?)),
             ports,
-            pcrs: [random::<48>()?.into(), random::<48>()?.into(), random::<48>()?.into()],
+            pcrs: [
+                random::<48>()?.into(),
+                random::<48>()?.into(),
+                random::<48>()?.into(),
+            ],
         })
     }
 }
@@ -244,7 +250,11 @@ fn make_authorities(dir: &Path) -> Result<(), Failure> {
     let root = SimulatorRoot::create(dauth_enclave::clock::now_s())
         .map_err(|e| Failure::refused(sentence(&e)))?;
     write_private(&trust.join("nsm-root-key.pem"), root.to_pem().as_bytes()).map_err(failed)?;
-    write_private(&trust.join("nsm-root.pem"), root.certificate_pem().as_bytes()).map_err(failed)
+    write_private(
+        &trust.join("nsm-root.pem"),
+        root.certificate_pem().as_bytes(),
+    )
+    .map_err(failed)
 }
 
 /// One simulation per directory: two would take each other's sockets.
@@ -275,8 +285,12 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let new = PathBuf::from(name);
-    let mut file =
-        OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&new, path)

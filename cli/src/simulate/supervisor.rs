@@ -98,7 +98,10 @@ impl Supervisor {
             deaths: self.deaths.clone(),
         };
         let task = tokio::spawn(watched.keep_running(child));
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(task);
         Ok(())
     }
 
@@ -210,7 +213,9 @@ fn spawn(programs: &Programs, state_dir: &Path, party: Party) -> io::Result<Chil
             Ok(())
         });
     }
-    command.spawn().map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", program.display())))
+    command
+        .spawn()
+        .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", program.display())))
 }
 
 fn log_of(state_dir: &Path, party: Party) -> PathBuf {
@@ -218,5 +223,9 @@ fn log_of(state_dir: &Path, party: Party) -> PathBuf {
 }
 
 fn append_only(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
 }
