@@ -2,7 +2,7 @@
 //! API through the enclave. It never sees the credential.
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
-use axum::{Router, routing::get};
+use axum::Router;
 use dauth_mcp::{
     Dispatcher, DpopNonces, ProtectedResource, ResourceUri, SetupError,
     configuration::{Client, ConfigurationError, Enclave},
@@ -17,6 +17,8 @@ use tokio::net::TcpListener;
 mod tools;
 
 use tools::DemoServer;
+
+use crate::monitor::monitored;
 
 /// The demo MCP server's configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -95,9 +97,7 @@ fn router(configuration: &Configuration) -> Result<Router, RunError> {
         path => path,
     };
     let mcp = Router::new().route_service(path, mcp_service(configuration, dispatcher));
-    Ok(protect(&Arc::new(resource), mcp)
-        .route("/healthz", get(|| async { "alive\n" }))
-        .route("/readyz", get(|| async { "ready\n" })))
+    Ok(monitored(protect(&Arc::new(resource), mcp), "mcp"))
 }
 
 fn mcp_service(

@@ -9,6 +9,7 @@ pub mod enclave;
 pub mod kms;
 pub mod mcp_client;
 pub mod memory;
+mod monitor;
 pub mod nsm;
 pub mod unix;
 pub mod upstream;

@@ -38,6 +38,8 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
+
+use crate::monitor::monitored;
 use tokio_rustls::TlsAcceptor;
 
 const MAX_NOTE_BYTES: usize = 64 * 1024;
@@ -166,15 +168,14 @@ fn router(configuration: &Configuration) -> Result<Router, RunError> {
         secret_sha256,
         slow: Duration::from_millis(configuration.slow_ms),
     };
-    Ok(Router::new()
+    let served = Router::new()
         .route("/v1/me", get(me))
         .route("/v1/notes", post(note))
         .route("/v1/echo", get(echo))
         .route("/v1/slow", get(slow))
-        .route("/healthz", get(|| async { "alive\n" }))
-        .route("/readyz", get(|| async { "ready\n" }))
         .layer(DefaultBodyLimit::max(MAX_NOTE_BYTES))
-        .with_state(api))
+        .with_state(api);
+    Ok(monitored(served, "upstream"))
 }
 
 async fn me(State(api): State<Api>, headers: HeaderMap) -> Response {

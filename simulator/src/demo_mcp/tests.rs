@@ -2,7 +2,7 @@
 //! tested with real processes.
 use std::{collections::BTreeMap, fs};
 
-use axum::{Json, body::Body};
+use axum::{Json, body::Body, routing::get};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dauth_token::{
     AccessClaims, Algorithm, Confirmation, Jwk, Jwks, NamedJwk, ProofClaims, SignError, Signer,
