@@ -41,7 +41,7 @@ pub(super) async fn scrubbed(
     drop((secret, rendered));
 
     let announced = announced_trailers(&head.headers);
-    let mut fields = passing_to_caller(std::mem::take(&mut head.headers));
+    let mut fields = passing_to_caller(&std::mem::take(&mut head.headers));
     if let Some(names) = announced {
         fields.insert(field::TRAILER, names);
     }

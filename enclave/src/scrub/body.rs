@@ -252,7 +252,7 @@ impl Passing {
         } = *self;
         reply.scrubber.finish(out);
         let trailers = trailers
-            .map(|trailers| scrub_fields(&mut reply.scrubber, passing_to_caller(trailers)))
+            .map(|trailers| scrub_fields(&mut reply.scrubber, passing_to_caller(&trailers)))
             .filter(|trailers| !trailers.is_empty());
         if reply.scrubber.acted() {
             return (trailers, Likeness::Altered);

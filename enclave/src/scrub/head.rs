@@ -7,17 +7,20 @@ use crate::wipe::WipedBuffer;
 
 /// The fields of a reply that a caller gets: neither what belongs to one connection (RFC 9110
 /// section 7.6.1), nor what [`dauth_protocol::header`] keeps back.
-pub(crate) fn passing_to_caller(mut fields: HeaderMap) -> HeaderMap {
-    let nominated = nominated(&fields);
-    let kept_back: Vec<HeaderName> = fields
-        .keys()
-        .filter(|name| !header::passes_to_caller(name) || nominated.contains(name))
-        .cloned()
-        .collect();
-    for name in kept_back {
-        fields.remove(name);
+///
+/// Each value is a copy. The HTTP library's values are slices of the buffer that it reads into, in
+/// which the reply's body may lie, too; and the compression table of the caller's HTTP/2 session
+/// keeps values for as long as that session lives. A reflected secret would be kept with them.
+pub(crate) fn passing_to_caller(fields: &HeaderMap) -> HeaderMap {
+    let nominated = nominated(fields);
+    let mut passing = HeaderMap::with_capacity(fields.len());
+    for (name, value) in fields {
+        let passes = header::passes_to_caller(name) && !nominated.contains(name);
+        if passes && let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+            passing.append(name, value);
+        }
     }
-    fields
+    passing
 }
 
 /// The fields that `Connection` names as belonging to the connection.
@@ -114,6 +117,20 @@ mod tests {
             .collect();
         assert_eq!(fields, expected);
         assert!(!scrubbed(&[("y", "sk-Live")]).1);
+    }
+
+    #[test]
+    fn what_passes_shares_no_memory_with_the_reply_as_it_was_read() {
+        let read = bytes::Bytes::from(format!("date: today\r\n\r\n{SECRET}"));
+        let mut fields = HeaderMap::new();
+        let value = HeaderValue::from_maybe_shared(read.slice(6..11)).unwrap();
+        fields.insert("date", value.clone());
+        fields.append("date", value);
+        let passing = passing_to_caller(&fields);
+        drop(fields);
+        assert_eq!(passing.get_all("date").iter().count(), 2);
+        assert_eq!(passing["date"], "today");
+        assert!(read.is_unique());
     }
 
     #[test]
