@@ -5,7 +5,7 @@
 //! comes out. A stored document is judged at the time that the caller names, never silently at its
 //! own.
 //!
-//! The order of [`appraise`]:
+//! The order of [`appraise()`]:
 //!
 //! 1. form: COSE_Sign1 (RFC 9052), then each field's rule of the AWS attestation process;
 //! 2. chain: from `certificate` through `cabundle` to a pinned root, at the given time (RFC 5280);

@@ -1,7 +1,7 @@
 //! What makes TLS accept a certificate that no authority vouches for.
 //!
 //! Dangerous by itself: a session made with this verifier is with *whoever holds the key*. It is
-//! used in one place, [`crate::connect`], which trusts the session only after evidence has named
+//! used in one place, [`crate::connect()`], which trusts the session only after evidence has named
 //! the key.
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ impl ServerCertVerifier for PossessionOnly {
     }
 }
 
-/// A client configuration for [`crate::connect`] alone.
+/// A client configuration for [`crate::connect()`] alone.
 ///
 /// TLS 1.3 with X25519MLKEM768 preferred (the provider's order under `prefer-post-quantum`); no
 /// resumption, so that each session proves possession of the key anew; no SNI, since the enclave

@@ -1,6 +1,6 @@
 //! A TLS session whose peer key an attestation result endorses.
 //!
-//! [`connect`] shakes hands over any byte stream, asks for evidence *on that very session*, and
+//! [`connect()`] shakes hands over any byte stream, asks for evidence *on that very session*, and
 //! appraises it. The peer's certificate proves possession of a key and nothing else; that the key
 //! is an enclave's follows from the evidence, which names it. A [`Session`] therefore has one
 //! constructor: the whole check.

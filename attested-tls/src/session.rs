@@ -27,7 +27,7 @@ where
     body.map_err(Into::into).boxed_unsync()
 }
 
-/// An authenticated session with an attested enclave. Made by [`crate::connect`] alone.
+/// An authenticated session with an attested enclave. Made by [`crate::connect()`] alone.
 ///
 /// Requests go over the one connection whose key the evidence names. Over HTTP/2 they run at the
 /// same time; over HTTP/1.1 each waits for the reply before it to end.

@@ -1,4 +1,9 @@
 //! The `dauth` command: parses, dispatches to the crates, prints.
+#![allow(
+    rustdoc::bare_urls,
+    rustdoc::broken_intra_doc_links,
+    reason = "doc comments of arguments are help texts for a terminal"
+)]
 
 mod attest;
 mod call;

@@ -88,7 +88,10 @@ mod tests {
             retryable: false,
         };
         let text = refusal.to_string();
-        assert!(text.ends_with("(another's \"key\" \\u{1b}[2J\\r)"), "{text}");
+        assert!(
+            text.ends_with("(another's \"key\" \\u{1b}[2J\\r)"),
+            "{text}"
+        );
     }
 
     #[test]

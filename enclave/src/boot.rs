@@ -83,7 +83,14 @@ pub async fn run(
         events.clone(),
     )
     .await?;
-    let keyset = obtain_keyset(&platform, &host, &trust, &configuration, &configuration_bytes).await?;
+    let keyset = obtain_keyset(
+        &platform,
+        &host,
+        &trust,
+        &configuration,
+        &configuration_bytes,
+    )
+    .await?;
     let tls = TlsIdentity::generate()?;
     let key_configuration = key_configuration(&keyset, &tls, &configuration);
     events.note(Event::Ready {
@@ -92,7 +99,15 @@ pub async fn run(
         memory_locked: hardening.memory_lock == MemoryLock::Locked,
     });
     let evidence = EvidenceService::new(Arc::clone(&platform.attester), &key_configuration);
-    let service = Service::new(&configuration, keyset, host, &trust, evidence, clock, events)?;
+    let service = Service::new(
+        &configuration,
+        keyset,
+        host,
+        &trust,
+        evidence,
+        clock,
+        events,
+    )?;
     Server::new(tls.server_config(), service)
         .serve(platform.transport, shutdown)
         .await
@@ -120,7 +135,11 @@ fn measure(attester: &dyn Attester, digest: &[u8]) -> Result<Pcr, AttesterError>
     attester.extend_pcr(CONFIGURATION_PCR, digest)?;
     attester.lock_pcrs(PCR_END)?;
     let state = attester.describe_pcr(CONFIGURATION_PCR)?;
-    if state.locked { Ok(state.value) } else { Err(AttesterError::Protocol) }
+    if state.locked {
+        Ok(state.value)
+    } else {
+        Err(AttesterError::Protocol)
+    }
 }
 
 async fn obtain_keyset(

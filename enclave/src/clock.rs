@@ -22,7 +22,9 @@ const CHECK_EVERY: Duration = Duration::from_secs(60);
 
 /// Milliseconds since the epoch, by the enclave's own clock source.
 pub fn now_ms() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -60,7 +62,9 @@ impl Clock {
     ) -> Result<Self, ClockError> {
         compare(Arc::clone(&attester), anchors.clone()).await?;
         let agrees = Arc::new(AtomicBool::new(true));
-        let clock = Self { agrees: Arc::clone(&agrees) };
+        let clock = Self {
+            agrees: Arc::clone(&agrees),
+        };
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(CHECK_EVERY).await;
@@ -81,7 +85,10 @@ impl Clock {
 }
 
 async fn compare(attester: Arc<dyn Attester>, anchors: TrustAnchors) -> Result<(), ClockError> {
-    let claims = Claims { user_data: Purpose::Time.user_data(&[]), ..Claims::default() };
+    let claims = Claims {
+        user_data: Purpose::Time.user_data(&[]),
+        ..Claims::default()
+    };
     let document = tokio::task::spawn_blocking(move || attester.attest(&claims))
         .await
         .map_err(|_| ClockError::Module)?
@@ -94,7 +101,11 @@ async fn compare(attester: Arc<dyn Attester>, anchors: TrustAnchors) -> Result<(
         debug_mode: DebugMode::Refuse,
         leeway: Duration::from_secs(MAX_DIFFERENCE_S),
     };
-    let appraisal = Appraisal { anchors: &anchors, policy: &policy, now_ms };
+    let appraisal = Appraisal {
+        anchors: &anchors,
+        policy: &policy,
+        now_ms,
+    };
     let result =
         dauth_attestation::appraise(&document, &appraisal).map_err(ClockError::Evidence)?;
     match result.timestamp_ms().abs_diff(now_ms) / 1000 {

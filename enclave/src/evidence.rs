@@ -56,17 +56,25 @@ impl EvidenceService {
 
     /// Evidence over the nonce in a query string: `nonce=<base64url, 16 to 64 bytes>`.
     pub async fn evidence(&self, query: Option<&str>) -> Result<Evidence, Refusal> {
-        const BUSY: Refusal =
-            Refusal::new(Code::EnclaveUnavailable, "too many requests for evidence are waiting");
-        const FAILED: Refusal =
-            Refusal::new(Code::EnclaveUnavailable, "the Nitro Secure Module gave no document");
+        const BUSY: Refusal = Refusal::new(
+            Code::EnclaveUnavailable,
+            "too many requests for evidence are waiting",
+        );
+        const FAILED: Refusal = Refusal::new(
+            Code::EnclaveUnavailable,
+            "the Nitro Secure Module gave no document",
+        );
         let nonce = nonce_of(query)?;
         let _place = self.waiting.try_acquire().map_err(|_| BUSY)?;
         let turn = timeout(TURN_TIMEOUT, Arc::clone(&self.turn).acquire_owned())
             .await
             .map_err(|_| BUSY)?
             .map_err(|_| BUSY)?;
-        let claims = Claims { user_data: self.user_data.clone(), nonce, public_key: Vec::new() };
+        let claims = Claims {
+            user_data: self.user_data.clone(),
+            nonce,
+            public_key: Vec::new(),
+        };
         let attester = Arc::clone(&self.attester);
         let document = spawn_blocking(move || {
             // The turn lasts as long as the module works, also when the caller has gone.
@@ -85,15 +93,26 @@ impl EvidenceService {
 }
 
 fn nonce_of(query: Option<&str>) -> Result<Vec<u8>, Refusal> {
-    const INVALID: Refusal =
-        Refusal::new(Code::InvalidRequest, "nonce must be 16 to 64 bytes of base64url");
-    let mut nonces =
-        query.unwrap_or_default().split('&').filter_map(|pair| pair.strip_prefix("nonce="));
-    let (Some(nonce), None) = (nonces.next(), nonces.next()) else { return Err(INVALID) };
+    const INVALID: Refusal = Refusal::new(
+        Code::InvalidRequest,
+        "nonce must be 16 to 64 bytes of base64url",
+    );
+    let mut nonces = query
+        .unwrap_or_default()
+        .split('&')
+        .filter_map(|pair| pair.strip_prefix("nonce="));
+    let (Some(nonce), None) = (nonces.next(), nonces.next()) else {
+        return Err(INVALID);
+    };
     // Clients of either habit: with padding or without.
-    let nonce =
-        URL_SAFE_NO_PAD.decode(nonce.trim_end_matches(['=']).replace("%3D", "")).map_err(|_| INVALID)?;
-    if EVIDENCE_NONCE_BYTES.contains(&nonce.len()) { Ok(nonce) } else { Err(INVALID) }
+    let nonce = URL_SAFE_NO_PAD
+        .decode(nonce.trim_end_matches(['=']).replace("%3D", ""))
+        .map_err(|_| INVALID)?;
+    if EVIDENCE_NONCE_BYTES.contains(&nonce.len()) {
+        Ok(nonce)
+    } else {
+        Err(INVALID)
+    }
 }
 
 #[cfg(test)]
@@ -107,9 +126,19 @@ mod tests {
             let query = format!("nonce={}", nonce(length));
             assert_eq!(nonce_of(Some(&query)).map(|n| n.len()), Ok(length));
         }
-        assert_eq!(nonce_of(Some("nonce=AAAAAAAAAAAAAAAAAAAAAA==")).map(|n| n.len()), Ok(16));
+        assert_eq!(
+            nonce_of(Some("nonce=AAAAAAAAAAAAAAAAAAAAAA==")).map(|n| n.len()),
+            Ok(16)
+        );
         let twice = format!("nonce={0}&nonce={0}", nonce(32));
-        for query in [None, Some(""), Some("nonce="), Some("nonce=AAAA"), Some("nonce=+/+/+/+/+/+/+/+/+/+/+/"), Some(&*twice)] {
+        for query in [
+            None,
+            Some(""),
+            Some("nonce="),
+            Some("nonce=AAAA"),
+            Some("nonce=+/+/+/+/+/+/+/+/+/+/+/"),
+            Some(&*twice),
+        ] {
             assert!(nonce_of(query).is_err(), "{query:?}");
         }
         for length in [15, 65] {

@@ -22,16 +22,24 @@ pub enum MemoryLock {
 
 /// Forbids core dumps and attaching, and locks memory where the limit allows it.
 pub fn harden() -> io::Result<Hardening> {
-    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: the pointer is to a live `rlimit`.
     check(unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) })?;
     // SAFETY: PR_SET_DUMPABLE takes one integer; the rest is ignored.
     check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) })?;
-    Ok(Hardening { memory_lock: lock_memory() })
+    Ok(Hardening {
+        memory_lock: lock_memory(),
+    })
 }
 
 fn lock_memory() -> MemoryLock {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: the pointer is to a live `rlimit`.
     let known = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) } == 0;
     // Under a finite limit, a later allocation would fail instead of this call.
@@ -40,9 +48,17 @@ fn lock_memory() -> MemoryLock {
     }
     let flags = libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT;
     // SAFETY: takes flags alone.
-    if unsafe { libc::mlockall(flags) } == 0 { MemoryLock::Locked } else { MemoryLock::Unlocked }
+    if unsafe { libc::mlockall(flags) } == 0 {
+        MemoryLock::Locked
+    } else {
+        MemoryLock::Unlocked
+    }
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

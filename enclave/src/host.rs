@@ -107,14 +107,17 @@ impl HostServices {
             StatusCode::BAD_GATEWAY => return Err(EgressError::Unreachable),
             _ => return Err(EgressError::HostUnavailable),
         }
-        let upgraded =
-            hyper::upgrade::on(response).await.map_err(|_| EgressError::HostUnavailable)?;
+        let upgraded = hyper::upgrade::on(response)
+            .await
+            .map_err(|_| EgressError::HostUnavailable)?;
         Ok(Box::new(TokioIo::new(upgraded)))
     }
 
     /// The deployment configuration's bytes, still to be measured.
     pub async fn configuration(&self) -> Result<Vec<u8>, HostError> {
-        let (status, body) = self.get(host::CONFIGURATION, limit::MAX_CONFIGURATION_BYTES).await?;
+        let (status, body) = self
+            .get(host::CONFIGURATION, limit::MAX_CONFIGURATION_BYTES)
+            .await?;
         expect(status, StatusCode::OK).map(|()| body)
     }
 
@@ -202,7 +205,11 @@ impl HostServices {
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, HostError> {
-        let stream = self.transport.connect_host().await.map_err(|_| HostError::Unavailable)?;
+        let stream = self
+            .transport
+            .connect_host()
+            .await
+            .map_err(|_| HostError::Unavailable)?;
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(limit::MAX_HEADER_BYTES)
             .handshake(TokioIo::new(stream))
@@ -210,16 +217,26 @@ impl HostServices {
             .map_err(|_| HostError::Unavailable)?;
         // The connection ends with its one exchange, or lives on as the upgraded stream.
         tokio::spawn(connection.with_upgrades());
-        sender.send_request(request).await.map_err(|_| HostError::Unavailable)
+        sender
+            .send_request(request)
+            .await
+            .map_err(|_| HostError::Unavailable)
     }
 }
 
 fn request(method: Method, path: &str) -> http::request::Builder {
-    Request::builder().method(method).uri(path).header(header::HOST, "parent")
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "parent")
 }
 
 fn expect(status: StatusCode, expected: StatusCode) -> Result<(), HostError> {
-    if status == expected { Ok(()) } else { Err(HostError::Status(status.as_u16())) }
+    if status == expected {
+        Ok(())
+    } else {
+        Err(HostError::Status(status.as_u16()))
+    }
 }
 
 #[cfg(test)]
@@ -274,7 +291,10 @@ mod tests {
     }
 
     fn reply(status: u16, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-        Response::builder().status(status).body(Full::new(body.into())).unwrap()
+        Response::builder()
+            .status(status)
+            .body(Full::new(body.into()))
+            .unwrap()
     }
 
     #[tokio::test]
@@ -296,7 +316,10 @@ mod tests {
             (|_| reply(500, ""), EgressError::HostUnavailable),
         ];
         for (handler, error) in cases {
-            assert_eq!(host(handler).connect("a.example:443").await.err(), Some(error));
+            assert_eq!(
+                host(handler).connect("a.example:443").await.err(),
+                Some(error)
+            );
         }
     }
 
@@ -310,11 +333,26 @@ mod tests {
     #[tokio::test]
     async fn statuses_have_one_meaning_each() {
         assert_eq!(host(|_| reply(404, "")).keyset().await, Ok(None));
-        assert_eq!(host(|_| reply(412, "")).put_keyset(b"k").await, Ok(PutKeyset::AlreadyThere));
-        assert_eq!(host(|_| reply(204, "")).configuration().await, Err(HostError::Status(204)));
+        assert_eq!(
+            host(|_| reply(412, "")).put_keyset(b"k").await,
+            Ok(PutKeyset::AlreadyThere)
+        );
+        assert_eq!(
+            host(|_| reply(204, "")).configuration().await,
+            Err(HostError::Status(204))
+        );
         let fingerprint = Fingerprint::of(b"record");
-        assert_eq!(host(|_| reply(410, "")).record(&fingerprint).await, Err(RecordError::Revoked));
-        assert_eq!(host(|_| reply(404, "")).record(&fingerprint).await, Err(RecordError::NotFound));
-        assert_eq!(host(|_| reply(200, "{}")).order().await, Err(HostError::Malformed));
+        assert_eq!(
+            host(|_| reply(410, "")).record(&fingerprint).await,
+            Err(RecordError::Revoked)
+        );
+        assert_eq!(
+            host(|_| reply(404, "")).record(&fingerprint).await,
+            Err(RecordError::NotFound)
+        );
+        assert_eq!(
+            host(|_| reply(200, "{}")).order().await,
+            Err(HostError::Malformed)
+        );
     }
 }

@@ -15,9 +15,9 @@ pub mod evidence;
 pub mod host;
 pub mod keyset;
 pub mod kms;
+pub mod reply;
 pub mod server;
 pub mod service;
-pub mod reply;
 pub mod tls;
 
 pub mod admit;

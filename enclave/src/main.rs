@@ -1,5 +1,8 @@
 //! The enclave's program: the library on Nitro, with the trust anchors of production.
-#![allow(clippy::print_stderr, reason = "the console is where a refusal to boot can be read")]
+#![allow(
+    clippy::print_stderr,
+    reason = "the console is where a refusal to boot can be read"
+)]
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -41,13 +44,19 @@ fn main() -> ExitCode {
 async fn run() -> Result<(), String> {
     let device = NitroDevice::open().map_err(|e| e.to_string())?;
     let transport = Vsock::new(PARENT_CID);
-    let platform =
-        Platform { attester: Arc::new(NsmAttester::new(device)), transport: Arc::new(transport) };
-    let roots = Arc::new(RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()));
+    let platform = Platform {
+        attester: Arc::new(NsmAttester::new(device)),
+        transport: Arc::new(transport),
+    };
+    let roots = Arc::new(RootCertStore::from_iter(
+        webpki_roots::TLS_SERVER_ROOTS.iter().cloned(),
+    ));
     let trust = Trust {
         attestation: TrustAnchors::aws_nitro(),
         kms: Arc::clone(&roots),
         upstream: roots,
     };
-    boot::run(platform, trust, std::future::pending()).await.map_err(|e| e.to_string())
+    boot::run(platform, trust, std::future::pending())
+        .await
+        .map_err(|e| e.to_string())
 }

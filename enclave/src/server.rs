@@ -46,7 +46,10 @@ pub struct Server {
 impl Server {
     /// A server for `service` with the TLS key of `configuration`.
     pub fn new(configuration: Arc<ServerConfig>, service: Service) -> Self {
-        Self { acceptor: TlsAcceptor::from(configuration), service: Arc::new(service) }
+        Self {
+            acceptor: TlsAcceptor::from(configuration),
+            service: Arc::new(service),
+        }
     }
 
     /// Serves until `shutdown` resolves or the transport fails.
@@ -63,7 +66,9 @@ impl Server {
                 () = &mut shutdown => return Ok(()),
             };
             // A connection beyond the bound is closed at once: the parent's peer may try again.
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                continue;
+            };
             let acceptor = self.acceptor.clone();
             let service = Arc::clone(&self.service);
             tokio::spawn(async move {
@@ -79,7 +84,9 @@ async fn serve_connection(acceptor: TlsAcceptor, stream: BoxStream, service: Arc
     let accepting = acceptor.accept_with(stream, |session| {
         session.set_buffer_limit(Some(BUFFER_BYTES));
     });
-    let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, accepting).await else { return };
+    let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, accepting).await else {
+        return;
+    };
     let speaks_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let stream = TokioIo::new(stream);
     let service = service_fn(move |request: Request<Incoming>| {

@@ -33,8 +33,10 @@ const DAUTH_RECEIPT_ID: HeaderName = HeaderName::from_static("dauth-receipt-id")
 const EVIDENCE_PATH: &str = "/.well-known/dauth/evidence";
 const ADMIT_PATH: &str = "/v1/admit";
 
-const UNTRUSTED_TIME: Refusal =
-    Refusal::new(Code::EnclaveUnavailable, "the enclave's clock is not to be trusted");
+const UNTRUSTED_TIME: Refusal = Refusal::new(
+    Code::EnclaveUnavailable,
+    "the enclave's clock is not to be trusted",
+);
 
 /// Everything that a request passes, in the order of the fields.
 pub struct Service {
@@ -75,7 +77,10 @@ impl Service {
         let mut response = match self.route(request).await {
             Ok(response) => response,
             Err(refusal) => {
-                self.events.note(Event::Refused { code: refusal.code, detail: refusal.detail });
+                self.events.note(Event::Refused {
+                    code: refusal.code,
+                    detail: refusal.detail,
+                });
                 refused(refusal)
             }
         };
@@ -94,7 +99,10 @@ impl Service {
         match (path, request.method()) {
             (EVIDENCE_PATH, &Method::GET) => self.evidence(request.uri().query()).await,
             (ADMIT_PATH, &Method::POST) => self.admit(request, now_s).await,
-            _ => Err(Refusal::new(Code::InvalidRequest, "nothing is at this address")),
+            _ => Err(Refusal::new(
+                Code::InvalidRequest,
+                "nothing is at this address",
+            )),
         }
     }
 
@@ -124,7 +132,10 @@ impl Service {
             },
         )?;
         let receipt = admitting.receipt;
-        self.events.note(Event::Admitted { handle: receipt.handle, version: receipt.version });
+        self.events.note(Event::Admitted {
+            handle: receipt.handle,
+            version: receipt.version,
+        });
         json(&admitting.reply)
     }
 
@@ -143,10 +154,17 @@ impl Service {
             query: head.uri.query().map(str::to_owned),
             headers: head.headers,
         };
-        let (call, secret) = self.opener.open(&self.keyset, &caller, asked, now_s).await?;
+        let (call, secret) = self
+            .opener
+            .open(&self.keyset, &caller, asked, now_s)
+            .await?;
         let handle = call.handle.clone();
         let receipt = receipt_id()?;
-        let mut response = self.upstream.call(call, secret, body).await?.map(ReplyBody::Scrubbed);
+        let mut response = self
+            .upstream
+            .call(call, secret, body)
+            .await?
+            .map(ReplyBody::Scrubbed);
         self.events.note(Event::Called {
             handle,
             receipt: receipt.clone(),

@@ -20,8 +20,9 @@ const P256_SPKI_PREFIX: [u8; 26] = [
     0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 /// AlgorithmIdentifier of ecdsa-with-SHA256 (RFC 5758 section 3.2).
-const ECDSA_WITH_SHA256: [u8; 12] =
-    [0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
+const ECDSA_WITH_SHA256: [u8; 12] = [
+    0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02,
+];
 /// Name: CN=dauth-enclave.
 const NAME: [u8; 26] = *b"\x30\x18\x31\x16\x30\x14\x06\x03\x55\x04\x03\x0c\x0ddauth-enclave";
 /// Validity: 2020 to the end of 9999 (RFC 5280 section 4.1.2.5): trust does not come from it.
@@ -50,7 +51,9 @@ impl TlsIdentity {
             .map_err(|_| TlsKeyError)?;
         let spki = [&P256_SPKI_PREFIX[..], key.public_key().as_ref()].concat();
         let certificate = self_signed(&spki, |message| {
-            key.sign(&random, message).map(|s| s.as_ref().to_vec()).map_err(|_| TlsKeyError)
+            key.sign(&random, message)
+                .map(|s| s.as_ref().to_vec())
+                .map_err(|_| TlsKeyError)
         })?;
         let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8.as_ref().to_vec()));
         let mut server =
@@ -63,7 +66,10 @@ impl TlsIdentity {
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // A resumed session proves possession of a ticket, not of the attested key.
         server.send_tls13_tickets = 0;
-        Ok(Self { spki, server: Arc::new(server) })
+        Ok(Self {
+            spki,
+            server: Arc::new(server),
+        })
     }
 
     /// SubjectPublicKeyInfo, DER.
@@ -93,7 +99,11 @@ fn self_signed(
     let signature = sign(&to_be_signed)?;
     // BIT STRING with no unused bits.
     let bits = [&[0][..], &signature].concat();
-    Ok(sequence(&[&to_be_signed, &ECDSA_WITH_SHA256, &tlv(0x03, &bits)]))
+    Ok(sequence(&[
+        &to_be_signed,
+        &ECDSA_WITH_SHA256,
+        &tlv(0x03, &bits),
+    ]))
 }
 
 fn sequence(parts: &[&[u8]]) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! For MCP servers: protect a resource, exchange its callers' tokens, dispatch through the enclave.
 //!
-//! A server that uses this crate never holds a person's credential. [`protect`] lets in requests
+//! A server that uses this crate never holds a person's credential. [`protect()`] lets in requests
 //! with a DPoP-bound token for this very resource and hands each handler a [`Caller`]. A
 //! [`Dispatcher`] exchanges the caller's token for a dispatch token, bound to the server's own key,
 //! and asks the enclave to make the call. The caller's token goes to the token endpoint alone.

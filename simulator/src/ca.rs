@@ -30,12 +30,20 @@ impl Authority {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let params = params(name);
         let certificate_pem = params.self_signed(&key)?.pem();
-        Ok(Self { params, certificate_pem, key_pem: key.serialize_pem() })
+        Ok(Self {
+            params,
+            certificate_pem,
+            key_pem: key.serialize_pem(),
+        })
     }
 
     /// The authority of this name that was stored.
     pub fn from_pem(name: &str, certificate_pem: String, key_pem: String) -> Self {
-        Self { params: params(name), certificate_pem, key_pem }
+        Self {
+            params: params(name),
+            certificate_pem,
+            key_pem,
+        }
     }
 
     /// The certificate, PEM.
@@ -54,11 +62,16 @@ impl Authority {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names)?;
-        params.distinguished_name.push(DnType::CommonName, "DAuth simulation");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "DAuth simulation");
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let certificate = params.signed_by(&key, &issuer)?;
-        Ok(ServerIdentity { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
+        Ok(ServerIdentity {
+            certificate_pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
+        })
     }
 }
 
@@ -81,14 +94,23 @@ mod tests {
         let authority = Authority::create("test").unwrap();
         let server = authority.issue(&["api.test", "127.0.0.1"]).unwrap();
         let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes()).unwrap()).unwrap();
+        roots
+            .add(CertificateDer::from_pem_slice(authority.certificate_pem().as_bytes()).unwrap())
+            .unwrap();
         let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), provider.into()).build().unwrap();
+        let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(
+            roots.into(),
+            provider.into(),
+        )
+        .build()
+        .unwrap();
         let leaf = CertificateDer::from_pem_slice(server.certificate_pem.as_bytes()).unwrap();
         let verify = |name: &'static str| {
             use rustls::client::danger::ServerCertVerifier;
             let name = ServerName::try_from(name).unwrap();
-            verifier.verify_server_cert(&leaf, &[], &name, &[], UnixTime::now()).is_ok()
+            verifier
+                .verify_server_cert(&leaf, &[], &name, &[], UnixTime::now())
+                .is_ok()
         };
         assert!(verify("api.test") && verify("127.0.0.1"));
         assert!(!verify("other.test") && !verify("127.0.0.2"));

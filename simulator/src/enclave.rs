@@ -86,8 +86,10 @@ pub async fn run(
     let nsm = SimulatedNsm::start(&measurements, root, Arc::new(dauth_enclave::clock::now_ms))
         .map_err(|_| invalid_root())?;
     let transport = UnixTransport::new(configuration.ingress_socket, configuration.host_socket);
-    let platform =
-        Platform { attester: Arc::new(NsmAttester::new(nsm)), transport: Arc::new(transport) };
+    let platform = Platform {
+        attester: Arc::new(NsmAttester::new(nsm)),
+        transport: Arc::new(transport),
+    };
     Ok(boot::run(platform, trust, shutdown).await?)
 }
 
@@ -102,5 +104,8 @@ fn roots(file: &Path) -> Result<Arc<RootCertStore>, RunError> {
 }
 
 fn read(file: &Path) -> Result<String, RunError> {
-    fs::read_to_string(file).map_err(|source| RunError::Read { file: file.to_owned(), source })
+    fs::read_to_string(file).map_err(|source| RunError::Read {
+        file: file.to_owned(),
+        source,
+    })
 }

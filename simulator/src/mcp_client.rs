@@ -35,7 +35,11 @@ pub struct DpopMcpClient {
 impl DpopMcpClient {
     /// A client that presents `token` and proves possession of `key`.
     pub fn new(http: reqwest::Client, token: AccessToken, key: Arc<DpopKey>) -> Self {
-        Self { http, token: Arc::new(token), key }
+        Self {
+            http,
+            token: Arc::new(token),
+            key,
+        }
     }
 
     fn proved(
@@ -57,9 +61,10 @@ impl DpopMcpClient {
         };
         let proof = make_proof(&claims, &*self.key).map_err(|_| failed())?;
         let credentials = format!("DPoP {}", self.token.expose());
-        for (name, value) in
-            [(HeaderName::from_static("dpop"), proof), (header::AUTHORIZATION, credentials)]
-        {
+        for (name, value) in [
+            (HeaderName::from_static("dpop"), proof),
+            (header::AUTHORIZATION, credentials),
+        ] {
             headers.insert(name, HeaderValue::try_from(value).map_err(|_| failed())?);
         }
         Ok(headers)
@@ -78,7 +83,9 @@ impl StreamableHttpClient for DpopMcpClient {
         headers: Headers,
     ) -> Result<StreamableHttpPostResponse, StreamableHttpError<Self::Error>> {
         let headers = self.proved("POST", &uri, headers)?;
-        self.http.post_message(uri, message, session_id, None, headers).await
+        self.http
+            .post_message(uri, message, session_id, None, headers)
+            .await
     }
 
     async fn delete_session(
@@ -89,7 +96,9 @@ impl StreamableHttpClient for DpopMcpClient {
         headers: Headers,
     ) -> Result<(), StreamableHttpError<Self::Error>> {
         let headers = self.proved("DELETE", &uri, headers)?;
-        self.http.delete_session(uri, session_id, None, headers).await
+        self.http
+            .delete_session(uri, session_id, None, headers)
+            .await
     }
 
     async fn get_stream(
@@ -101,7 +110,9 @@ impl StreamableHttpClient for DpopMcpClient {
         headers: Headers,
     ) -> Result<BoxStream<'static, Result<Sse, SseError>>, StreamableHttpError<Self::Error>> {
         let headers = self.proved("GET", &uri, headers)?;
-        self.http.get_stream(uri, session_id, last_event_id, None, headers).await
+        self.http
+            .get_stream(uri, session_id, last_event_id, None, headers)
+            .await
     }
 }
 
@@ -135,7 +146,10 @@ pub async fn call_tool(
     );
     let session = ().serve(transport).await.map_err(|e| ToolError::Session(e.to_string()))?;
     let request = CallToolRequestParams::new(tool).with_arguments(arguments);
-    let result = session.call_tool(request).await.map_err(|e| ToolError::Call(e.to_string()))?;
+    let result = session
+        .call_tool(request)
+        .await
+        .map_err(|e| ToolError::Call(e.to_string()))?;
     // The answer is here: how the session ends changes nothing.
     let _ = session.cancel().await;
     Ok(result.structured_content.unwrap_or_default())

@@ -20,7 +20,11 @@ pub struct UnixTransport {
 impl UnixTransport {
     /// Listens at `ingress` once asked for a stream. The parent's host services are at `host`.
     pub fn new(ingress: PathBuf, host: PathBuf) -> Self {
-        Self { listener: OnceCell::new(), ingress, host }
+        Self {
+            listener: OnceCell::new(),
+            ingress,
+            host,
+        }
     }
 
     /// Listens, replacing what an earlier process left there.
@@ -37,7 +41,11 @@ impl Transport for UnixTransport {
     fn accept(&self) -> BoxFuture<'_, io::Result<BoxStream>> {
         Box::pin(async {
             let listening = self.listener.get_or_try_init(|| async { self.listen() });
-            let (stream, _) = listening.await.map_err(|e| named(&self.ingress, &e))?.accept().await?;
+            let (stream, _) = listening
+                .await
+                .map_err(|e| named(&self.ingress, &e))?
+                .accept()
+                .await?;
             Ok(Box::new(stream) as BoxStream)
         })
     }
@@ -51,5 +59,8 @@ impl Transport for UnixTransport {
 }
 
 fn named(socket: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("cannot listen on {}: {error}", socket.display()))
+    io::Error::new(
+        error.kind(),
+        format!("cannot listen on {}: {error}", socket.display()),
+    )
 }

@@ -141,8 +141,7 @@ fn acceptor(configuration: &Configuration) -> Result<TlsAcceptor, RunError> {
     let chain = CertificateDer::pem_file_iter(certificate_file)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| failed(certificate_file, &error))?;
-    let key =
-        PrivateKeyDer::from_pem_file(key_file).map_err(|error| failed(key_file, &error))?;
+    let key = PrivateKeyDer::from_pem_file(key_file).map_err(|error| failed(key_file, &error))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut tls = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -248,9 +247,17 @@ mod tests {
         if let Some(secret) = secret {
             request = request.header("authorization", format!("Bearer {secret}"));
         }
-        let body = if method == "POST" { r#"{"text":"hi"}"# } else { "" };
+        let body = if method == "POST" {
+            r#"{"text":"hi"}"#
+        } else {
+            ""
+        };
         let request = request.body(axum::body::Body::from(body)).unwrap();
-        let response = router(&configuration).unwrap().oneshot(request).await.unwrap();
+        let response = router(&configuration)
+            .unwrap()
+            .oneshot(request)
+            .await
+            .unwrap();
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, serde_json::from_slice(&body).unwrap_or_default())

@@ -52,17 +52,8 @@ impl TryFrom<Row> for Connection {
     type Error = StoreError;
 
     fn try_from(row: Row) -> Result<Self, StoreError> {
-        let (
-            handle,
-            name,
-            base_url,
-            servers,
-            version,
-            fingerprint,
-            created,
-            expires,
-            revoked,
-        ) = row;
+        let (handle, name, base_url, servers, version, fingerprint, created, expires, revoked) =
+            row;
         Ok(Self {
             handle,
             name,
@@ -128,12 +119,13 @@ impl Store {
         owner: &str,
         handle: &Handle,
     ) -> Result<Option<Deposited>, StoreError> {
-        let row: Option<(Vec<u8>, Vec<u8>)> =
-            sqlx::query_as("SELECT record, receipt FROM connections WHERE owner = ? AND handle = ?")
-                .bind(owner)
-                .bind(handle.as_str())
-                .fetch_optional(&self.pool)
-                .await?;
+        let row: Option<(Vec<u8>, Vec<u8>)> = sqlx::query_as(
+            "SELECT record, receipt FROM connections WHERE owner = ? AND handle = ?",
+        )
+        .bind(owner)
+        .bind(handle.as_str())
+        .fetch_optional(&self.pool)
+        .await?;
         Ok(row.map(|(record, receipt)| Deposited { record, receipt }))
     }
 

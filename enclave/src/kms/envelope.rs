@@ -164,7 +164,7 @@ fn key_trans_recipient<'a>(recipient: &mut Reader<'a>) -> Result<&'a [u8], Envel
     Ok(recipient.primitive(ber::OCTET_STRING)?)
 }
 
-/// EncryptedContentInfo ::= SEQUENCE { contentType, contentEncryptionAlgorithm, [0] content }
+/// EncryptedContentInfo ::= SEQUENCE { contentType, contentEncryptionAlgorithm, \[0\] content }
 fn encrypted_content(
     encrypted: &mut Reader<'_>,
 ) -> Result<([u8; AES_CBC_IV_LEN], Vec<u8>), EnvelopeError> {

@@ -33,11 +33,16 @@ impl Vsock {
     /// Listens on the ingress port once asked for a stream. `parent_cid` is 3 on EC2 and 2 under
     /// QEMU.
     pub fn new(parent_cid: u32) -> Self {
-        Self { listener: OnceCell::new(), parent_cid }
+        Self {
+            listener: OnceCell::new(),
+            parent_cid,
+        }
     }
 
     async fn listener(&self) -> io::Result<&AsyncFd<VsockListener>> {
-        self.listener.get_or_try_init(|| async { Self::listen() }).await
+        self.listener
+            .get_or_try_init(|| async { Self::listen() })
+            .await
     }
 
     fn listen() -> io::Result<AsyncFd<VsockListener>> {
@@ -70,8 +75,9 @@ impl Transport for Vsock {
             let connect = spawn_blocking(move || {
                 VsockStream::connect_with_cid_port(cid, host::HOST_SERVICES_PORT)
             });
-            let stream =
-                timeout(CONNECT_TIMEOUT, connect).await.map_err(|_| io::ErrorKind::TimedOut)???;
+            let stream = timeout(CONNECT_TIMEOUT, connect)
+                .await
+                .map_err(|_| io::ErrorKind::TimedOut)???;
             Ok(Box::new(Stream::new(stream)?) as BoxStream)
         })
     }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 use dauth_token::{AccessClaims, BoundAccessToken, Thumbprint};
 use zeroize::Zeroizing;
 
-/// The verified caller of a request. [`protect`](crate::protect) and the gateway alone make one.
+/// The verified caller of a request. [`protect`](crate::protect()) and the gateway alone make one.
 #[derive(Clone)]
 pub struct Caller(Arc<Verified>);
 

@@ -49,5 +49,7 @@ async fn run(arguments: Arguments) -> Result<(), String> {
             Err(_) => std::future::pending().await,
         }
     };
-    dauth_simulator::enclave::run(configuration, shutdown).await.map_err(|e| e.to_string())
+    dauth_simulator::enclave::run(configuration, shutdown)
+        .await
+        .map_err(|e| e.to_string())
 }

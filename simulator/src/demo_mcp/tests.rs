@@ -24,9 +24,7 @@ struct Key {
 
 impl Key {
     fn generate() -> Self {
-        use aws_lc_rs::signature::{
-            ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
-        };
+        use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let jwk = Jwk::from_p256_uncompressed(pair.public_key().as_ref()).unwrap();
         Self { pair, jwk }
@@ -158,11 +156,17 @@ async fn speaks_mcp_to_a_caller_with_a_bound_token() {
     });
     let (status, reply) = fixture.send(1, "initialize", hello).await;
     assert_eq!(status, 200, "{reply}");
-    assert!(reply["result"]["capabilities"]["tools"].is_object(), "{reply}");
+    assert!(
+        reply["result"]["capabilities"]["tools"].is_object(),
+        "{reply}"
+    );
 
     let (_, reply) = fixture.send(2, "tools/list", json!({})).await;
     let tools = reply["result"]["tools"].as_array().unwrap();
-    let names: Vec<_> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+    let names: Vec<_> = tools
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["call_api", "whoami"]);
 }
 
@@ -173,7 +177,10 @@ async fn a_tool_says_which_connection_the_token_lacks() {
     let (status, reply) = fixture.send(1, "tools/call", call).await;
     let result = &reply["result"];
     assert_eq!((status, &result["isError"]), (200, &json!(true)), "{reply}");
-    assert_eq!(result["structuredContent"]["error"]["code"], "CONNECTION_NOT_FOUND");
+    assert_eq!(
+        result["structuredContent"]["error"]["code"],
+        "CONNECTION_NOT_FOUND"
+    );
 }
 
 #[tokio::test]

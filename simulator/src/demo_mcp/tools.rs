@@ -43,7 +43,10 @@ impl DemoServer {
 
     /// Asks the API who the credential belongs to.
     #[tool(description = "Who am I at the demo API? Uses the connection named \"demo\".")]
-    async fn whoami(&self, Extension(parts): Extension<Parts>) -> Result<CallToolResult, ErrorData> {
+    async fn whoami(
+        &self,
+        Extension(parts): Extension<Parts>,
+    ) -> Result<CallToolResult, ErrorData> {
         let request = CallApi {
             connection: DEMO_CONNECTION.to_owned(),
             method: "GET".to_owned(),
@@ -96,10 +99,16 @@ impl ServerHandler for DemoServer {
 async fn answered(response: http::Response<hyper::body::Incoming>) -> CallToolResult {
     let (parts, body) = response.into_parts();
     let Ok(whole) = Limited::new(body, MAX_REPLY_BYTES).collect().await else {
-        return refused("RESPONSE_REFUSED", "the reply broke off, or is too large for a tool");
+        return refused(
+            "RESPONSE_REFUSED",
+            "the reply broke off, or is too large for a tool",
+        );
     };
     let bytes = whole.to_bytes();
-    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let content_type = parts
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok());
     let body: Value = serde_json::from_slice(&bytes)
         .unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned().into());
     CallToolResult::structured(json!({
