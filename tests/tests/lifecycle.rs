@@ -53,7 +53,7 @@ fn is_served(stack: &Stack, upstream: &Upstream, handle: &str) -> bool {
 }
 
 /// Waits until the flow that `dauth simulate` goes through once is over: a party killed before that
-/// would end it.
+/// would make a step fail.
 fn wait_until_idle(stack: &Stack) {
     wait_until("the flow ends", || {
         stack.output().contains("To connect a credential")
