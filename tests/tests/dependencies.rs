@@ -1,4 +1,6 @@
 //! Which crate may reach which: the rules of ARCHITECTURE.md, over the transitive graph.
+#![allow(clippy::unwrap_used, reason = "tests fail by panic")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,

@@ -3,7 +3,12 @@
 //!
 //! Reading the memory of a process that is not dumpable needs root; without it the test says so and
 //! looks at the other processes alone.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests fail by panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail by panic"
+)]
 
 use std::{
     fs,
