@@ -103,7 +103,7 @@ impl Connections {
                 match printing.output() {
                     Output::Json => output::json(&json!({ "handle": handle, "version": version })),
                     Output::Text => {
-                        anstream::println!("{handle} has a new secret, version {version}")
+                        anstream::println!("{handle} has a new secret, version {version}");
                     }
                 }
             }
