@@ -1,5 +1,13 @@
 //! Who may open a keyset, and whose keyset an enclave opens: each refusal is an enclave that does
 //! not boot and says why.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail by panic"
+)]
+
 use std::{
     fs,
     os::unix::net::UnixStream,
