@@ -60,7 +60,7 @@ pub enum OwnerError {
     #[error(transparent)]
     Policy(#[from] InvalidPolicy),
     /// The policy in force cannot be kept.
-    #[error("the policy cannot be kept: {0}; give it anew")]
+    #[error("the policy cannot be kept: {0}; revoke the connection and make a new one")]
     KeptPolicy(#[from] KeptPolicyError),
     /// Too short to be redacted without damage to ordinary text.
     #[error("the secret is shorter than {MIN_SECRET_BYTES} bytes, too short to be protected")]

@@ -1,11 +1,14 @@
 //! The policy in force, taken from a stored record.
 //!
 //! The control plane returns record and receipt, and is not believed: the receipt is the
-//! enclave's, it names the record, and the policy stands in the record's header.
+//! enclave's, it names the record, and the policy stands in the record's header. A control plane
+//! can have a record of its own admitted, with a token that it issues itself: hence whose record it
+//! is counts as much as who vouches for it.
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use coset::{CborSerializable as _, CoseEncrypt0, Label, cbor::Value};
 use dauth_protocol::{
-    Handle, Policy, RecordHeader, limit::MAX_RECORD_BYTES, policy::InvalidPolicy, receipt::Admitted,
+    Handle, Owner, Policy, RecordHeader, limit::MAX_RECORD_BYTES, policy::InvalidPolicy,
+    receipt::Admitted,
 };
 
 use crate::{AdmittedRecord, ExpectedAdmission, ReceiptError};
@@ -25,16 +28,28 @@ pub enum KeptPolicyError {
     /// The record is not one that this enclave admitted.
     #[error("the stored record is not vouched for: {0}")]
     NotVouchedFor(#[from] ReceiptError),
+    /// The record is another owner's, another connection's or of another version: the enclave
+    /// admitted it, but not for this owner's key.
+    #[error("the stored record is not of this owner's connection")]
+    AnothersRecord,
     /// The record holds no valid policy.
     #[error("{0}")]
     Policy(#[from] InvalidPolicy),
 }
 
-/// The policy of a stored record, once the receipt vouches for it.
+/// What a stored record must be, to be this owner's.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnRecord<'a> {
+    pub(crate) handle: &'a Handle,
+    pub(crate) version: u64,
+    pub(crate) owner: &'a Owner,
+    pub(crate) tenant: &'a str,
+}
+
+/// The policy of a stored record, once it is this owner's and the receipt vouches for it.
 pub(crate) fn policy_of(
     stored: &Admitted,
-    handle: &Handle,
-    version: u64,
+    own: &OwnRecord<'_>,
     receipt_key: &[u8],
 ) -> Result<Policy, KeptPolicyError> {
     let record = STANDARD
@@ -44,12 +59,19 @@ pub(crate) fn policy_of(
         .ok_or(KeptPolicyError::Malformed)?;
     let header = header_of(&record).ok_or(KeptPolicyError::Malformed)?;
     let expected = ExpectedAdmission {
-        handle,
+        handle: own.handle,
         policy: &header.policy,
-        version,
+        version: own.version,
         receipt_key,
     };
     AdmittedRecord::verify(stored, &expected)?;
+    let is_own = header.owner == *own.owner
+        && header.tenant == own.tenant
+        && header.handle == *own.handle
+        && header.version == own.version;
+    if !is_own {
+        return Err(KeptPolicyError::AnothersRecord);
+    }
     Ok(Policy::from_json(&header.policy)?)
 }
 
@@ -68,7 +90,7 @@ fn header_of(record: &[u8]) -> Option<RecordHeader> {
 #[cfg(test)]
 mod tests {
     use coset::{CoseEncrypt0Builder, HeaderBuilder, iana};
-    use dauth_protocol::{AdmissionReceipt, Fingerprint, Owner};
+    use dauth_protocol::{AdmissionReceipt, Fingerprint};
     use serde_bytes::ByteBuf;
 
     use super::*;
@@ -76,15 +98,38 @@ mod tests {
 
     const POLICY: &str = r#"{"version":1,"base_url":"https://api.example","injection":{"kind":"bearer"},"rules":[]}"#;
 
+    fn owner(thumbprint: &str) -> Owner {
+        Owner {
+            issuer: "i".into(),
+            subject: "s".into(),
+            thumbprint: thumbprint.into(),
+        }
+    }
+
+    fn kept(
+        stored: &Admitted,
+        version: u64,
+        tenant: &str,
+        enclave: &Enclave,
+    ) -> Result<Policy, KeptPolicyError> {
+        let own = OwnRecord {
+            handle: &handle(),
+            version,
+            owner: &owner("t"),
+            tenant,
+        };
+        policy_of(stored, &own, &enclave.spki())
+    }
+
     fn record(policy: &str) -> Vec<u8> {
+        record_of("t", policy)
+    }
+
+    fn record_of(thumbprint: &str, policy: &str) -> Vec<u8> {
         let header = RecordHeader {
             layout: 1,
             handle: handle(),
-            owner: Owner {
-                issuer: "i".into(),
-                subject: "s".into(),
-                thumbprint: "t".into(),
-            },
+            owner: owner(thumbprint),
             tenant: "o".into(),
             policy: ByteBuf::from(policy),
             version: 2,
@@ -123,7 +168,7 @@ mod tests {
     fn the_policy_that_the_receipt_vouches_for_is_kept() {
         let (enclave, record) = (Enclave::new(), record(POLICY));
         let admitted = stored(&record, &record, &enclave);
-        let kept = policy_of(&admitted, &handle(), 2, &enclave.spki()).unwrap();
+        let kept = kept(&admitted, 2, "o", &enclave).unwrap();
         assert_eq!(kept, Policy::from_json(POLICY.as_bytes()).unwrap());
     }
 
@@ -137,11 +182,11 @@ mod tests {
             stored(&record(POLICY), &record(POLICY), &Enclave::new()),
         ];
         for admitted in made_up {
-            let refused = policy_of(&admitted, &handle(), 2, &enclave.spki());
+            let refused = kept(&admitted, 2, "o", &enclave);
             assert!(matches!(refused, Err(KeptPolicyError::NotVouchedFor(_))));
         }
         let older = stored(&record(POLICY), &record(POLICY), &enclave);
-        let refused = policy_of(&older, &handle(), 3, &enclave.spki());
+        let refused = kept(&older, 3, "o", &enclave);
         assert_eq!(
             refused,
             Err(KeptPolicyError::NotVouchedFor(ReceiptError::Version))
@@ -150,7 +195,21 @@ mod tests {
             record: STANDARD.encode("x"),
             receipt: String::new(),
         };
-        let refused = policy_of(&malformed, &handle(), 2, &enclave.spki());
+        let refused = kept(&malformed, 2, "o", &enclave);
         assert_eq!(refused, Err(KeptPolicyError::Malformed));
+    }
+
+    /// The attack: a compromised control plane issues itself an owner's token for a key of its own,
+    /// has a wider policy admitted under the victim's handle, and serves that for a rotation.
+    #[test]
+    fn a_record_that_the_enclave_admitted_for_another_key_or_tenant_is_not() {
+        let enclave = Enclave::new();
+        let theirs = record_of("another key", POLICY);
+        let admitted = stored(&theirs, &theirs, &enclave);
+        let refused = kept(&admitted, 2, "o", &enclave);
+        assert_eq!(refused, Err(KeptPolicyError::AnothersRecord));
+        let own = stored(&record(POLICY), &record(POLICY), &enclave);
+        let refused = kept(&own, 2, "another tenant", &enclave);
+        assert_eq!(refused, Err(KeptPolicyError::AnothersRecord));
     }
 }

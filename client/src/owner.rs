@@ -20,7 +20,7 @@ use crate::{
     Connection, NewConnection, OwnerError, Pinning, PolicyChange, PolicyParts, Profile, Rotation,
     Step,
     clock::now_s,
-    kept::{self, KeptPolicyError},
+    kept::{self, KeptPolicyError, OwnRecord},
     pin,
     seal::{self, Prover, Sealing, check_secret},
     vault::{Access, Deposit, Vault, WithRecord},
@@ -131,7 +131,7 @@ impl Owner {
         }
         let keys = self.enclave.evidence().await?;
         let policy = match &rotation.policy {
-            PolicyChange::Keep => kept_policy(&shown, &keys)?,
+            PolicyChange::Keep => self.kept_policy(handle, &shown, &keys, &token)?,
             PolicyChange::Replace(parts) => self.policy(parts).await?,
         };
         let sealing = Sealing {
@@ -230,29 +230,45 @@ impl Owner {
             .map_err(|source| OwnerError::Token { step, source })
     }
 
+    /// The policy in force, once the record that the control plane returns is this owner's own.
+    fn kept_policy(
+        &self,
+        handle: &Handle,
+        shown: &WithRecord,
+        keys: &EndorsedKeys,
+        token: &AccessToken,
+    ) -> Result<Policy, OwnerError> {
+        let (Some(record), Some(receipt)) = (&shown.record, &shown.receipt) else {
+            return Err(KeptPolicyError::NotReturned.into());
+        };
+        let stored = Admitted {
+            record: record.clone(),
+            receipt: receipt.clone(),
+        };
+        let (owner, tenant) = seal::identity(&Prover {
+            issuer: &self.issuer,
+            token,
+            key: &self.key,
+        })?;
+        let own = OwnRecord {
+            handle,
+            version: shown.connection.version,
+            owner: &owner,
+            tenant: &tenant,
+        };
+        Ok(kept::policy_of(
+            &stored,
+            &own,
+            &keys.key_configuration().receipt_key,
+        )?)
+    }
+
     fn access<'a>(&'a self, token: &'a AccessToken) -> Access<'a> {
         Access {
             token,
             key: &self.key,
         }
     }
-}
-
-fn kept_policy(shown: &WithRecord, keys: &EndorsedKeys) -> Result<Policy, KeptPolicyError> {
-    let (Some(record), Some(receipt)) = (&shown.record, &shown.receipt) else {
-        return Err(KeptPolicyError::NotReturned);
-    };
-    let stored = Admitted {
-        record: record.clone(),
-        receipt: receipt.clone(),
-    };
-    let connection = &shown.connection;
-    kept::policy_of(
-        &stored,
-        &connection.handle,
-        connection.version,
-        &keys.key_configuration().receipt_key,
-    )
 }
 
 fn expiry(life: Duration) -> Result<u64, OwnerError> {

@@ -91,7 +91,8 @@ fn preferred_kem(keys: &EndorsedKeys) -> Kem {
     first.map_or(Kem::MlKem768X25519, |key| key.kem)
 }
 
-fn identity(prover: &Prover<'_>) -> Result<(OwnerIdentity, String), OwnerError> {
+/// Who the owner is, as the issuer names him in his own token and by his own key.
+pub(crate) fn identity(prover: &Prover<'_>) -> Result<(OwnerIdentity, String), OwnerError> {
     let claims: OwnClaims = prover
         .token
         .unverified_claims()
