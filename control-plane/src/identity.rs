@@ -74,7 +74,7 @@ impl Identity {
                 vec![CertificateDer::from(self.certificate.clone())],
                 PrivateKeyDer::Pkcs8(self.key.clone_key()),
             )?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
 }

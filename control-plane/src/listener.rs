@@ -1,13 +1,14 @@
 //! Accepting connections, with a bound on each and on their number.
+//!
+//! HTTP/1.1 alone: one request at a time, so that one timeout covers both a connection that says
+//! nothing and one that idles. An HTTP/2 connection could be kept open by answering pings.
 use std::{future::Future, io, sync::Arc, time::Duration};
 
 use axum::Router;
+use hyper::server::conn::http1;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
+    rt::{TokioIo, TokioTimer},
+    server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
 use tokio::{
@@ -18,15 +19,32 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-const MAX_CONNECTIONS: usize = 4096;
-const MAX_STREAMS_PER_CONNECTION: u32 = 128;
-const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Also how long a connection may idle between two requests.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+const MAX_HEAD_BYTES: usize = 64 * 1024;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// When file descriptors have run out, accepting fails at once, over and over.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What connections may take of this process.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    /// Connections at one time; further ones wait to be accepted.
+    pub(crate) connections: usize,
+    /// How long the TLS handshake may take.
+    pub(crate) handshake: Duration,
+    /// How long the head of a request may take, from the connection's start or the reply before:
+    /// so also how long a connection may be silent.
+    pub(crate) head: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(30),
+        }
+    }
+}
 
 /// What a connection speaks below HTTP.
 #[derive(Clone)]
@@ -42,10 +60,11 @@ pub(crate) async fn serve(
     listener: TcpListener,
     security: Security,
     router: Router,
+    limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) {
     let graceful = GracefulShutdown::new();
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(limits.connections));
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -64,10 +83,10 @@ pub(crate) async fn serve(
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             match security {
-                Security::Plain => converse(stream, router, watcher).await,
+                Security::Plain => converse(stream, router, limits, watcher).await,
                 Security::Tls(acceptor) => {
-                    match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-                        Ok(Ok(stream)) => converse(stream, router, watcher).await,
+                    match timeout(limits.handshake, acceptor.accept(stream)).await {
+                        Ok(Ok(stream)) => converse(stream, router, limits, watcher).await,
                         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
                         Err(_) => tracing::debug!("TLS handshake took too long"),
                     }
@@ -96,24 +115,19 @@ async fn accept(
     Ok((stream, permit))
 }
 
-async fn converse<S>(stream: S, router: Router, watcher: Watcher)
+async fn converse<S>(stream: S, router: Router, limits: Limits, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server
-        .http1()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT);
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Duration::from_secs(30))
-        .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
-        .max_header_list_size(MAX_HEADER_LIST_BYTES);
-    let service = TowerToHyperService::new(router);
-    let connection = server.serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(connection.into_owned()).await {
-        tracing::debug!(error, "a connection ended early");
+        .header_read_timeout(limits.head)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "a connection ended early");
     }
 }
+
+#[cfg(test)]
+mod tests;

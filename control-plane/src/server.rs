@@ -9,7 +9,7 @@ use crate::{
     clock,
     configuration::{Configuration, InvalidConfiguration},
     identity::tls_identity,
-    listener::{self, Security},
+    listener::{self, Limits, Security},
     private_file, routes,
     signing_key::SigningKey,
     store::{Store, StoreError},
@@ -131,12 +131,14 @@ impl Server {
             self.http,
             Security::Plain,
             routes::public(&self.app),
+            Limits::default(),
             until_stopped(stopped.clone()),
         );
         let https = listener::serve(
             self.https,
             Security::Tls(self.tls),
             routes::enclave(&self.app),
+            Limits::default(),
             until_stopped(stopped),
         );
         let signal = async move {
