@@ -53,6 +53,7 @@ impl From<CreateError> for ApiError {
         match error {
             CreateError::Store(error) => error.into(),
             CreateError::TooMany => ApiError::too_many(),
+            CreateError::TooManyEver => ApiError::refused(Code::LimitExceeded, error.to_string()),
             CreateError::HandleTaken | CreateError::RecordKnown => {
                 ApiError::Conflict(error.to_string())
             }

@@ -108,8 +108,8 @@ pub(crate) async fn list(
     Ok(Json(json!({ "connections": connections })))
 }
 
-/// `GET /v1/connections/{handle}`: one of them, with its record and admission receipt, from which
-/// its owner reads the policy that is in force.
+/// `GET /v1/connections/{handle}`: one of them; unless it is revoked, with its record and admission
+/// receipt, from which its owner reads the policy that is in force.
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     Path(handle): Path<String>,
@@ -121,10 +121,10 @@ pub(crate) async fn show(
     let handle = parse_handle(&handle)?;
     let connection = app.store.connection(&owner.subject, &handle).await?;
     let mut reply = json!(connection.ok_or_else(ApiError::not_found)?);
-    let deposited = app.store.deposited(&owner.subject, &handle).await?;
-    let deposited = deposited.ok_or_else(ApiError::not_found)?;
-    reply["record"] = BASE64_STANDARD.encode(deposited.record).into();
-    reply["receipt"] = BASE64_STANDARD.encode(deposited.receipt).into();
+    if let Some(deposited) = app.store.deposited(&owner.subject, &handle).await? {
+        reply["record"] = BASE64_STANDARD.encode(deposited.record).into();
+        reply["receipt"] = BASE64_STANDARD.encode(deposited.receipt).into();
+    }
     Ok(Json(reply))
 }
 

@@ -11,6 +11,8 @@ use super::{
 /// What one owner's token for the enclave may say of connections, as JSON. It keeps the token below
 /// `dauth_token::MAX_ACCESS_TOKEN_BYTES`, of which base64 takes a quarter.
 const MAX_OWNER_CLAIM_BYTES: usize = 14 * 1024;
+/// How many connections one owner may ever have: revoked ones stay, to keep their handles taken.
+const MAX_OWNER_ROWS: i64 = 10_000;
 
 /// A connection to store.
 pub(crate) struct NewConnection<'a> {
@@ -39,6 +41,8 @@ pub(crate) enum CreateError {
     RecordKnown,
     #[error("the owner has too many live connections")]
     TooMany,
+    #[error("the owner has too many connections, revoked ones among them")]
+    TooManyEver,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -74,6 +78,9 @@ impl Store {
             .is_some();
         if is_taken {
             return Err(CreateError::HandleTaken);
+        }
+        if rows(&mut transaction, new.owner).await? >= MAX_OWNER_ROWS {
+            return Err(CreateError::TooManyEver);
         }
         let inserted = sqlx::query(
             "INSERT INTO connections (owner, handle, org, name, base_url, version, fingerprint,
@@ -146,11 +153,7 @@ impl Store {
             Err(error) if is_unique_violation(&error) => return Err(RotateError::RecordKnown),
             Err(error) => return Err(StoreError::from(error).into()),
         }
-        sqlx::query("DELETE FROM connection_servers WHERE connection = ?")
-            .bind(id)
-            .execute(&mut *transaction)
-            .await
-            .map_err(StoreError::from)?;
+        remove_servers(&mut transaction, id).await?;
         put_servers(&mut transaction, id, change.servers).await?;
         // An expired connection becomes live again.
         if !fits_a_token(&mut transaction, owner, now_s).await? {
@@ -160,23 +163,29 @@ impl Store {
         Ok((fingerprint, next))
     }
 
-    /// Revokes a connection; the row stays, so that its handle is not used again. False when the
-    /// owner has none of this handle.
+    /// Revokes a connection. The row stays, so that its handle and record are not used again; what
+    /// takes space (record, receipt, servers) goes. False when the owner has none of this handle.
     pub(crate) async fn revoke(
         &self,
         owner: &str,
         handle: &Handle,
         now_s: u64,
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query(
-            "UPDATE connections SET revoked = coalesce(revoked, ?) WHERE owner = ? AND handle = ?",
+        let mut transaction = self.begin().await?;
+        let Some((id, _)) = find(&mut transaction, owner, handle).await? else {
+            return Ok(false);
+        };
+        sqlx::query(
+            "UPDATE connections SET revoked = coalesce(revoked, ?), record = X'', receipt = X''
+             WHERE id = ?",
         )
         .bind(integer(now_s))
-        .bind(owner)
-        .bind(handle.as_str())
-        .execute(&self.pool)
+        .bind(id)
+        .execute(&mut *transaction)
         .await?;
-        Ok(done.rows_affected() == 1)
+        remove_servers(&mut transaction, id).await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
@@ -222,6 +231,28 @@ async fn find(
         Ok((id, Current { version, revoked }))
     })
     .transpose()
+}
+
+async fn rows(
+    transaction: &mut Transaction<'static, Sqlite>,
+    owner: &str,
+) -> Result<i64, StoreError> {
+    let (rows,) = sqlx::query_as("SELECT count(*) FROM connections WHERE owner = ?")
+        .bind(owner)
+        .fetch_one(&mut **transaction)
+        .await?;
+    Ok(rows)
+}
+
+async fn remove_servers(
+    transaction: &mut Transaction<'static, Sqlite>,
+    connection: i64,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM connection_servers WHERE connection = ?")
+        .bind(connection)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
 }
 
 async fn put_servers(

@@ -113,14 +113,15 @@ impl Store {
         row.map(Connection::try_from).transpose()
     }
 
-    /// What was deposited last for one of an owner's connections.
+    /// What was deposited last for one of an owner's connections, unless it is revoked.
     pub(crate) async fn deposited(
         &self,
         owner: &str,
         handle: &Handle,
     ) -> Result<Option<Deposited>, StoreError> {
         let row: Option<(Vec<u8>, Vec<u8>)> = sqlx::query_as(
-            "SELECT record, receipt FROM connections WHERE owner = ? AND handle = ?",
+            "SELECT record, receipt FROM connections
+             WHERE owner = ? AND handle = ? AND revoked IS NULL",
         )
         .bind(owner)
         .bind(handle.as_str())

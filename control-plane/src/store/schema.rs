@@ -9,7 +9,8 @@ pub const RECORD_TABLE: &str = "connections";
 pub const RECORD_COLUMN: &str = "record";
 
 /// One step per schema version; a released step is never edited.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE subjects (
         id TEXT PRIMARY KEY,
         source_issuer TEXT NOT NULL,
@@ -39,7 +40,12 @@ const STEPS: &[&str] = &["
         resource TEXT NOT NULL,
         PRIMARY KEY (connection, resource)
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    // Revoking did not always take the bytes away.
+    "
+    UPDATE connections SET record = X'', receipt = X'' WHERE revoked IS NOT NULL;
+",
+];
 
 /// Applies the steps that the database has not seen, in one transaction.
 pub(super) async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {

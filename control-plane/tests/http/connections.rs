@@ -66,6 +66,7 @@ async fn create_list_show_rotate_revoke() {
     }
     let shown = alice.call(&stack, Method::GET, ONE, "").await.json();
     assert!(shown["revoked"].as_u64().is_some());
+    assert_eq!(shown.get("record").or(shown.get("receipt")), None);
     let rotated = rotate(&stack, &alice, &rotation("record 3")).await;
     assert_eq!(rotated.code(), (410, "CONNECTION_REVOKED".into()));
     let again = alice.connect(&stack, "ddls:conn:1", &[]).await;
@@ -233,4 +234,38 @@ async fn an_owners_token_stays_within_bounds() {
     let token = alice.token(&stack, ENCLAVE).await;
     let claims = claims(&stack, &token, ENCLAVE).await;
     assert_eq!(claims.fingerprints.len(), stored);
+}
+
+#[tokio::test]
+async fn revoked_connections_take_little_and_are_bounded_in_number() {
+    let stack = Stack::start().await;
+    let alice = Party::new("alice");
+    alice.connect(&stack, "ddls:conn:1", &[MCP]).await;
+    alice.call(&stack, Method::DELETE, ONE, "").await;
+    let path = stack.state_dir().join("control-plane.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    let kept: (i64, i64) = sqlx::query_as(
+        "SELECT length(record) + length(receipt), (SELECT count(*) FROM connection_servers)
+         FROM connections",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(kept, (0, 0));
+    sqlx::query(
+        "WITH RECURSIVE numbers (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers WHERE n < 9999)
+         INSERT INTO connections SELECT NULL, owner, 'ddls:conn:' || n, org, name, base_url, version,
+             'of ' || n, record, receipt, created, expires, revoked FROM connections, numbers",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    pool.close().await;
+    let last = alice.connect(&stack, "ddls:conn:last", &[]).await;
+    assert_eq!(last.status, 201);
+    let refused = alice.connect(&stack, "ddls:conn:more", &[]).await;
+    assert_eq!(refused.code(), (429, "LIMIT_EXCEEDED".into()));
+    let taken = alice.connect(&stack, "ddls:conn:1", &[]).await;
+    assert_eq!(taken.status, 409);
 }
