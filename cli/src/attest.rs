@@ -1,6 +1,6 @@
 //! `dauth attest`: look at evidence, and say in one sentence why it is refused.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::Read,
     path::{Path, PathBuf},
@@ -112,7 +112,7 @@ impl Verify {
             } else {
                 DebugMode::Refuse
             },
-            ..Policy::new(self.images())
+            ..Policy::new(self.images()?)
         };
         let at = self.at.unwrap_or_else(jiff::Timestamp::now);
         let now_ms = u64::try_from(at.as_millisecond())
@@ -133,9 +133,15 @@ impl Verify {
         Ok(())
     }
 
-    fn images(&self) -> Images {
+    fn images(&self) -> Result<Images, Failure> {
         if self.pcrs.is_empty() {
-            return Images::Unconstrained;
+            return Ok(Images::Unconstrained);
+        }
+        let mut indices = BTreeSet::new();
+        if let Some((index, _)) = self.pcrs.iter().find(|(index, _)| !indices.insert(index)) {
+            return Err(Failure::usage(format!(
+                "--pcr {index} is given more than once"
+            )));
         }
         let release = self
             .pcrs
@@ -143,7 +149,7 @@ impl Verify {
             .fold(ReferenceValues::new(), |release, (index, value)| {
                 release.with_pcr(*index, value)
             });
-        Images::AnyOf(vec![release])
+        Ok(Images::AnyOf(vec![release]))
     }
 }
 

@@ -5,15 +5,20 @@ use std::{
     path::Path,
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use clap::Args;
 use dauth_client::{CallBody, CallRequest};
 use dauth_protocol::Handle;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Version, response};
 use http_body::Body;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Limited};
+use serde_json::json;
 
-use crate::failure::{Failure, sentence};
+use crate::{
+    failure::{Failure, sentence},
+    output::{self, Output},
+};
 
 /// The longest body that is read from a file or standard input.
 const MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
@@ -41,8 +46,11 @@ pub(crate) struct Call {
     #[arg(short, long, value_name = "DATA|@FILE|-")]
     data: Option<String>,
     /// Print the status line, the header and the trailers as well.
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "json")]
     include: bool,
+    /// Print status, header, body and trailers as JSON; a body that is not UTF-8 is in base64.
+    #[arg(long)]
+    json: bool,
 }
 
 fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
@@ -80,12 +88,11 @@ impl Call {
             .call(request)
             .await
             .map_err(|e| Failure::refused(sentence(&e)))?;
-        let shown = if self.include {
-            Shown::Everything
-        } else {
-            Shown::Body
-        };
-        print(response, shown).await
+        match (Output::from_flag(self.json), self.include) {
+            (Output::Json, _) => print_json(response).await,
+            (Output::Text, true) => print(response, Shown::Everything).await,
+            (Output::Text, false) => print(response, Shown::Body).await,
+        }
     }
 }
 
@@ -149,6 +156,40 @@ where
             .map_err(unwritten)?;
     }
     stdout.flush().map_err(unwritten)
+}
+
+/// The whole reply as one JSON object.
+async fn print_json<B>(response: Response<B>) -> Result<(), Failure>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (head, body) = response.into_parts();
+    let whole = Limited::new(body, usize::try_from(MAX_BODY_BYTES).unwrap_or(usize::MAX))
+        .collect()
+        .await
+        .map_err(|e| Failure::refused(format!("the reply was cut off, or is too long: {e}")))?;
+    let trailers = whole.trailers().cloned().unwrap_or_default();
+    let mut shown = json!({
+        "status": head.status.as_u16(),
+        "headers": fields_json(&head.headers),
+        "trailers": fields_json(&trailers),
+    });
+    match String::from_utf8(whole.to_bytes().to_vec()) {
+        Ok(text) => shown["body"] = text.into(),
+        Err(error) => shown["body_base64"] = STANDARD.encode(error.as_bytes()).into(),
+    }
+    output::json(&shown);
+    Ok(())
+}
+
+/// Name and value pairs: a field may be there more than once.
+fn fields_json(headers: &HeaderMap) -> Vec<[String; 2]> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers
+        .iter()
+        .map(|(name, value)| [name.to_string(), text(value)])
+        .collect()
 }
 
 /// `HTTP/<version> <code> [reason]`, lower-case header lines, an empty line.

@@ -20,7 +20,8 @@ pub(crate) use party::Party;
 use party::Programs;
 use plan::Plan;
 use state::State;
-use supervisor::Supervisor;
+use supervisor::{Pids, Supervisor};
+use tokio::sync::watch;
 
 use crate::{failure::Failure, output::Output};
 
@@ -69,10 +70,18 @@ impl Simulate {
         tokio::pin!(shutdown);
         let result = tokio::select! {
             result = self.go(&state, &plan, &supervisor, deaths) => result,
-            () = &mut shutdown => Ok(()),
+            () = &mut shutdown => self.interrupted(),
         };
         supervisor.stop().await;
         result
+    }
+
+    /// Being told to stop is how a simulation ends, but not how a flow succeeds.
+    fn interrupted(&self) -> Result<(), Failure> {
+        if self.once {
+            return Err(Failure::refused("interrupted before every step held"));
+        }
+        Ok(())
     }
 
     async fn go(
@@ -88,22 +97,25 @@ impl Simulate {
         let mut pids = supervisor.pids();
         stack_file::write(state, plan, &pids.borrow_and_update().clone())?;
         narrator.started(&pids.borrow().clone());
-        let held = flow::run(state, plan, &pids.borrow().clone(), &mut narrator).await;
+        let running = pids.borrow().clone();
+        let held = tokio::select! {
+            held = flow::run(state, plan, &running, &mut narrator) => held,
+            unwritten = follow(state, plan, pids.clone()) => return unwritten,
+        };
         narrator.finish(state.dir(), &held);
         if self.once {
             return held;
         }
         // A step that did not hold has been told; the parties stay, to be looked into.
-        loop {
-            tokio::select! {
-                Some(death) = deaths.recv() => narrator.died(&death),
-                changed = pids.changed() => {
-                    if changed.is_err() {
-                        return Ok(());
-                    }
-                    stack_file::write(state, plan, &pids.borrow_and_update().clone())?;
-                }
+        let told = async {
+            while let Some(death) = deaths.recv().await {
+                narrator.died(&death);
             }
+            Ok(())
+        };
+        tokio::select! {
+            told = told => told,
+            unwritten = follow(state, plan, pids) => unwritten,
         }
     }
 
@@ -137,6 +149,21 @@ impl Simulate {
                 this,
             }),
         }
+    }
+}
+
+/// Keeps `stack.json` true: a party that is started again has another pid.
+async fn follow(
+    state: &State,
+    plan: &Plan,
+    mut pids: watch::Receiver<Pids>,
+) -> Result<(), Failure> {
+    loop {
+        if pids.changed().await.is_err() {
+            return Ok(());
+        }
+        let running = pids.borrow_and_update().clone();
+        stack_file::write(state, plan, &running)?;
     }
 }
 

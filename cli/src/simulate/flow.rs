@@ -1,5 +1,5 @@
 //! The whole flow once, on real input: each step is checked, and told with what was seen of it.
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, io::ErrorKind, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use dauth_client::{
@@ -310,7 +310,7 @@ impl<'a> Flow<'a> {
 
     async fn no_other_process_held_it(&self, pids: &Pids) -> Result<Told, Unheld> {
         let forms = [("plaintext", self.plan.demo_secret.as_bytes().to_vec())];
-        let mut clean = Vec::new();
+        let (mut clean, mut hidden) = (Vec::new(), Vec::new());
         let promised = Instant::now() + GONE_AFTER;
         for (party, pid) in pids.iter().filter(|(party, _)| **party != Party::Upstream) {
             let scanned = loop {
@@ -335,16 +335,28 @@ impl<'a> Flow<'a> {
                         format!("the secret is in {}", party.name()),
                     ));
                 }
-                // Another user's process, or one that hides its memory: root alone can look.
-                Err(_) => {}
+                // A process that hides its memory, as the enclave does: root alone can look.
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    hidden.push(party.name());
+                }
+                Err(error) => {
+                    return Err(Unheld::new(EVERYONE, format!("{}: {error}", party.name())));
+                }
             }
+        }
+        let mut what = format!(
+            "searched the memory of {}: the secret is in none",
+            clean.join(", ")
+        );
+        if !hidden.is_empty() {
+            what = format!(
+                "{what}; {} can be searched by root alone",
+                hidden.join(", ")
+            );
         }
         Ok(Told {
             who: EVERYONE,
-            what: format!(
-                "searched the memory of {}: the secret is in none",
-                clean.join(", ")
-            ),
+            what,
             seen: "afterwards: the API alone",
         })
     }

@@ -125,16 +125,18 @@ impl Narrator {
         anstream::println!();
         match held {
             Ok(()) => anstream::println!(
-                "{GOOD}Every step held.{GOOD:#} The credential was in the enclave and at the API, \
-                 and nowhere else."
+                "{GOOD}Every step held.{GOOD:#} The credential was in plaintext at its owner, in the \
+                 enclave and at the API."
             ),
             Err(failure) => anstream::println!("{BAD}A step did not hold:{BAD:#} {failure}"),
         }
         anstream::println!();
         anstream::println!("To connect a credential of your own while this runs:");
         anstream::println!("  export DAUTH_PROFILE='{}'", profile.display());
+        let this = std::env::current_exe().unwrap_or_else(|_| "dauth".into());
         anstream::println!(
-            "  dauth connect NAME --base-url https://… --bearer --allow 'GET /**' --secret-file FILE"
+            "  {} connect NAME --base-url https://… --bearer --allow 'GET /**' --secret-file FILE",
+            this.display()
         );
         anstream::println!(
             "{DIM}Addresses are in {}{DIM:#}",

@@ -197,7 +197,7 @@ impl Plan {
                 listen: state.address(Port::ControlPlane),
                 listen_tls: state.address(Port::Jwks),
                 state_dir: state.path("control-plane"),
-                store: Some(format!("sqlite:{}", self.store.display())),
+                store: None,
                 enclave: RESOURCE.to_owned(),
                 host_credential_sha256: sha256_of(&state.secret("parent/records-credential")?),
                 access_token_life_s: 300,

@@ -45,7 +45,9 @@ pub(crate) async fn start_all(
         for party in group {
             let address = address(state, plan, *party);
             tokio::select! {
-                ready = until_ready(&http, *party, &address) => ready?,
+                ready = until_ready(&http, &address) => {
+                    ready.map_err(|url| not_ready(supervisor, *party, &url))?;
+                }
                 Some(death) = deaths.recv() => return Err(died(supervisor, &death)),
             }
         }
@@ -67,7 +69,7 @@ fn address(state: &State, plan: &Plan, party: Party) -> String {
     }
 }
 
-async fn until_ready(http: &reqwest::Client, party: Party, url: &str) -> Result<(), Failure> {
+async fn until_ready(http: &reqwest::Client, url: &str) -> Result<(), String> {
     let deadline = Instant::now() + READY_TIMEOUT;
     while Instant::now() < deadline {
         if http
@@ -80,10 +82,15 @@ async fn until_ready(http: &reqwest::Client, party: Party, url: &str) -> Result<
         }
         sleep(POLL).await;
     }
-    Err(Failure::refused(format!(
-        "{} is not ready: {url} does not answer",
-        party.name()
-    )))
+    Err(url.to_owned())
+}
+
+fn not_ready(supervisor: &Supervisor, party: Party, url: &str) -> Failure {
+    Failure::refused(format!(
+        "{} is not ready: {url} does not answer (its log is {})",
+        party.name(),
+        supervisor.log_of(party).display()
+    ))
 }
 
 /// A client that accepts the certificates of the simulation alone.
@@ -118,8 +125,9 @@ fn died(supervisor: &Supervisor, death: &Death) -> Failure {
         .rfind(|line| !line.trim().is_empty())
         .unwrap_or("it said nothing");
     Failure::refused(format!(
-        "{} ended before it was ready ({}): {last}",
+        "{} ended before it was ready ({}): {last} (its log is {})",
         death.party.name(),
-        death.status
+        death.status,
+        log.display()
     ))
 }

@@ -6,6 +6,8 @@ use std::{
     net::TcpListener,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use dauth_protocol::measurement::Pcr;
@@ -14,6 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use super::party::Party;
 use crate::failure::{Failure, sentence};
+
+/// How long a kept port may still be taken by a simulation that was killed.
+const PORTS_TIMEOUT: Duration = Duration::from_secs(2);
+const PORTS_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// A listener of the simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -79,6 +85,11 @@ impl State {
         private_dir(dir).map_err(failed)?;
         let dir = dir.canonicalize().map_err(failed)?;
         let lock = lock(&dir)?;
+        // That of an earlier run names processes that are gone.
+        match fs::remove_file(dir.join("stack.json")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
         for party in Party::ALL {
             private_dir(&dir.join(party.name())).map_err(failed)?;
         }
@@ -187,9 +198,19 @@ impl State {
 
     /// A port that another program has taken is told here, not by a party's log.
     fn check_ports(&self) -> Result<(), Failure> {
+        let deadline = Instant::now() + PORTS_TIMEOUT;
         for port in Port::ALL {
             let address = self.address(port);
-            TcpListener::bind(address).map_err(|e| {
+            let bound = loop {
+                match TcpListener::bind(address) {
+                    // The parties of a simulation that was killed are still stopping.
+                    Err(e) if e.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                        sleep(PORTS_AGAIN_AFTER);
+                    }
+                    bound => break bound,
+                }
+            };
+            bound.map_err(|e| {
                 Failure::refused(format!(
                     "{address} is kept for this simulation but cannot be listened on ({e}); \
                      stop what uses it, or choose another --state-dir"
