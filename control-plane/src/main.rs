@@ -1,5 +1,9 @@
 //! `dauth-control-plane --config FILE`.
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use dauth_control_plane::{Configuration, run};
@@ -60,11 +64,10 @@ async fn main() -> ExitCode {
 }
 
 async fn start(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let path = arguments.config.display();
     let text = std::fs::read_to_string(&arguments.config)
-        .map_err(|error| format!("cannot read {path}: {error}"))?;
+        .map_err(|error| format!("cannot read {}: {error}", arguments.config.display()))?;
     let configuration: Configuration =
-        toml::from_str(&text).map_err(|error| format!("{path}: {error}"))?;
+        toml::from_str(&text).map_err(|error| malformed(&arguments.config, &text, &error))?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let shutdown = async move {
@@ -75,4 +78,12 @@ async fn start(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> 
     };
     run(configuration, shutdown).await?;
     Ok(())
+}
+
+/// One line: the error's own rendering draws the place over several.
+fn malformed(file: &Path, text: &str, error: &toml::de::Error) -> String {
+    let start = error.span().map_or(0, |span| span.start);
+    let line = 1 + text.get(..start).unwrap_or_default().matches('\n').count();
+    let message = error.message().replace('\n', ", ");
+    format!("{}:{line}: {message}", file.display())
 }

@@ -178,10 +178,7 @@ impl Configuration {
             file: file.to_owned(),
             source,
         })?;
-        toml::from_str(&text).map_err(|source| ConfigurationError::Parse {
-            file: file.to_owned(),
-            source: Box::new(source),
-        })
+        toml::from_str(&text).map_err(|error| ConfigurationError::parse(file, &text, &error))
     }
 }
 
@@ -197,13 +194,27 @@ pub enum ConfigurationError {
         source: std::io::Error,
     },
     /// The file does not parse.
-    #[error("the configuration {} is not valid: {source}", file.display())]
+    #[error("{}:{line}: {message}", file.display())]
     Parse {
         /// Which.
         file: PathBuf,
         /// Where in it.
-        source: Box<toml::de::Error>,
+        line: usize,
+        /// Why, in one line.
+        message: String,
     },
+}
+
+impl ConfigurationError {
+    /// The error's own rendering draws the place over several lines.
+    fn parse(file: &Path, text: &str, error: &toml::de::Error) -> Self {
+        let start = error.span().map_or(0, |span| span.start);
+        Self::Parse {
+            file: file.to_owned(),
+            line: 1 + text.get(..start).unwrap_or_default().matches('\n').count(),
+            message: error.message().replace('\n', ", "),
+        }
+    }
 }
 
 fn default_ingress_connections() -> usize {

@@ -1,5 +1,5 @@
 //! `dauth-parent --config FILE`
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use dauth_parent::Configuration;
@@ -56,7 +56,8 @@ fn main() -> ExitCode {
     match start(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error}");
+            // Also when RUST_LOG is off. Without a standard error there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "dauth-parent: {error}");
             ExitCode::FAILURE
         }
     }

@@ -141,3 +141,19 @@ fn a_mistake_is_one_clear_sentence_and_exit_code_1() {
         assert_eq!(error.lines().count(), 1, "{error}");
     }
 }
+
+#[test]
+fn a_mistake_in_the_file_is_one_line_that_says_where() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = program(directory.path(), &configuration(directory.path()));
+    let path = directory.path().join("control-plane.toml");
+    std::fs::write(&path, "# A comment.\nissuer = 1\n").unwrap();
+    let output = command.env("RUST_LOG", "off").output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(
+        error.contains("control-plane.toml:2: invalid type"),
+        "{error}"
+    );
+    assert_eq!(error.lines().count(), 1, "{error}");
+}

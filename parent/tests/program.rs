@@ -1,0 +1,27 @@
+//! The program itself: what it says when it does not start.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy takes helpers outside #[test] for no tests"
+)]
+use std::process::Command;
+
+#[test]
+fn a_mistake_is_one_plain_line_whatever_is_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("parent.toml");
+    std::fs::write(&file, "# A comment.\ningress = 1\n").unwrap();
+    let missing = folder.path().join("missing.toml");
+    for (file, sentence) in [
+        (file, "parent.toml:2: invalid type"),
+        (missing, "cannot read the configuration"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dauth-parent"));
+        command.arg("--config").arg(file).env("RUST_LOG", "off");
+        let output = command.output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.starts_with("dauth-parent: "), "{error}");
+        assert!(error.contains(sentence), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
