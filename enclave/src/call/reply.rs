@@ -9,10 +9,7 @@ use crate::{
     authorize::Call,
     inject::Rendered,
     refusal::Refusal,
-    scrub::{
-        BodyError, Delivery, Encoding, Likeness, Reply, ScrubbedBody, Scrubber, passing_to_caller,
-        scrub_fields,
-    },
+    scrub::{BodyError, Delivery, Encoding, Likeness, Reply, ScrubbedBody, Scrubber, scrub_fields},
     upstream::Lease,
 };
 
@@ -40,12 +37,12 @@ pub(super) async fn scrubbed(
     let mut scrubber = Scrubber::new(&[secret.expose(), rendered.expose()], delivery);
     drop((secret, rendered));
 
-    let announced = announced_trailers(&head.headers);
-    let mut fields = passing_to_caller(&std::mem::take(&mut head.headers));
-    if let Some(names) = announced {
+    let received = std::mem::take(&mut head.headers);
+    let mut fields = scrub_fields(&mut scrubber, &received);
+    if let Some(names) = announced_trailers(&received) {
         fields.insert(field::TRAILER, names);
     }
-    let mut fields = scrub_fields(&mut scrubber, fields);
+    drop(received);
     let of_body = take_describing(&mut fields);
     let mut reply = Response::new(());
     *reply.status_mut() = head.status;

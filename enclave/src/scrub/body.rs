@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use super::{
     Scrubber,
     decode::{Decoder, Encoding, Step},
-    head::{passing_to_caller, scrub_fields},
+    head::scrub_fields,
 };
 use crate::{upstream::Lease, wipe::WipedBuffer};
 
@@ -252,7 +252,7 @@ impl Passing {
         } = *self;
         reply.scrubber.finish(out);
         let trailers = trailers
-            .map(|trailers| scrub_fields(&mut reply.scrubber, passing_to_caller(&trailers)))
+            .map(|trailers| scrub_fields(&mut reply.scrubber, &trailers))
             .filter(|trailers| !trailers.is_empty());
         if reply.scrubber.acted() {
             return (trailers, Likeness::Altered);

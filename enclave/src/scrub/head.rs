@@ -11,7 +11,7 @@ use crate::wipe::WipedBuffer;
 /// Each value is a copy. The HTTP library's values are slices of the buffer that it reads into, in
 /// which the reply's body may lie, too; and the compression table of the caller's HTTP/2 session
 /// keeps values for as long as that session lives. A reflected secret would be kept with them.
-pub(crate) fn passing_to_caller(fields: &HeaderMap) -> HeaderMap {
+fn passing_to_caller(fields: &HeaderMap) -> HeaderMap {
     let nominated = nominated(fields);
     let mut passing = HeaderMap::with_capacity(fields.len());
     for (name, value) in fields {
@@ -34,8 +34,13 @@ pub(crate) fn nominated(fields: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
-/// The fields without the secret: values are redacted, a field that is named by it is left out.
-pub(crate) fn scrub_fields(scrubber: &mut Scrubber, fields: HeaderMap) -> HeaderMap {
+/// The fields of a reply that a caller gets, without the secret: values are redacted, a field that
+/// is named by it is left out.
+///
+/// All fields are searched, those too that do not pass: the HTTP library has read them into the
+/// connection's buffer, so that one with the secret must keep the connection from being used again.
+pub(crate) fn scrub_fields(scrubber: &mut Scrubber, fields: &HeaderMap) -> HeaderMap {
+    let passing = passing_to_caller(fields);
     let is_named = fields.keys().any(|name| names_secret(scrubber, name));
     scrubber.acted |= is_named;
     // One search over all values instead of one for each: no form lies across a line end, but one
@@ -46,11 +51,11 @@ pub(crate) fn scrub_fields(scrubber: &mut Scrubber, fields: HeaderMap) -> Header
         joined.append(value.as_bytes());
         joined.append(b"\n");
     }
-    if !is_named && scrubber.redact(&joined).is_none() {
-        return fields;
+    if scrubber.redact(&joined).is_none() && !is_named {
+        return passing;
     }
-    let mut scrubbed = HeaderMap::with_capacity(fields.len());
-    for (name, value) in &fields {
+    let mut scrubbed = HeaderMap::with_capacity(passing.len());
+    for (name, value) in &passing {
         if names_secret(scrubber, name) {
             continue;
         }
@@ -87,7 +92,7 @@ mod tests {
             map.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         }
         let mut scrubber = Scrubber::new(&[SECRET.as_bytes()], Delivery::FixedTail);
-        let fields = scrub_fields(&mut scrubber, map);
+        let fields = scrub_fields(&mut scrubber, &map);
         let text = |(name, value): (&HeaderName, &HeaderValue)| {
             (name.to_string(), value.to_str().unwrap().to_owned())
         };
@@ -138,5 +143,22 @@ mod tests {
         let (fields, acted) = scrubbed(&[("x-sk-live-0123456789-y", "1"), ("y", "2")]);
         assert_eq!(fields, [("y".to_owned(), "2".to_owned())]);
         assert!(acted);
+    }
+
+    #[test]
+    fn a_field_that_does_not_pass_is_searched() {
+        let secret = format!("a={SECRET}");
+        for fields in [
+            &[("set-cookie", secret.as_str())][..],
+            &[("content-md5", &secret)],
+            &[("dauth-error", &secret)],
+            &[("connection", "x-hop"), ("x-hop", &secret)],
+            &[("dauth-sk-live-0123456789", "1")],
+        ] {
+            let (passing, acted) = scrubbed(fields);
+            assert_eq!(passing, [], "{fields:?}");
+            assert!(acted, "{fields:?}");
+        }
+        assert!(!scrubbed(&[("set-cookie", "a=b")]).1);
     }
 }

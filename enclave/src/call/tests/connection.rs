@@ -24,6 +24,16 @@ async fn whole(fixture: &Fixture) -> String {
         .0
 }
 
+/// How many connections two calls take when each gets `reply`.
+async fn dialled_for_two(reply: Vec<u8>) -> usize {
+    let case = String::from_utf8_lossy(&reply).into_owned();
+    let fixture = Fixture::new(always(reply));
+    for _ in 0..2 {
+        assert_eq!(whole(&fixture).await, "fine", "{case}");
+    }
+    fixture.dialled()
+}
+
 #[tokio::test]
 async fn the_certificate_must_bear_the_base_urls_host() {
     let fixture = Fixture::with(always(reply("", "")), "other.example", 200);
@@ -114,6 +124,22 @@ async fn a_connection_with_anything_wrong_is_not_used_again() {
         );
         assert_eq!(fixture.dialled(), 2, "{case}");
     }
+    // Fields that the caller does not get.
+    let removed = [
+        format!("set-cookie: {SECRET}\r\n"),
+        format!("content-md5: {SECRET}\r\n"),
+        format!("dauth-echo: {SECRET}\r\n"),
+        format!("connection: x-hop\r\nx-hop: {SECRET}\r\n"),
+    ]
+    .map(|fields| reply(&fields, "fine"));
+    let trailer = |value: &str| {
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        format!("{head}4\r\nfine\r\n0\r\nset-cookie: {value}\r\n\r\n").into_bytes()
+    };
+    for bad in removed.into_iter().chain([trailer(SECRET)]) {
+        assert_eq!(dialled_for_two(bad).await, 2);
+    }
+    assert_eq!(dialled_for_two(trailer("a=b")).await, 1);
     // A body that the caller did not read to its end.
     let fixture = Fixture::new(always(reply("", "x".repeat(100_000))));
     drop(fixture.send(call()).await.unwrap());
