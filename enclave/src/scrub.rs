@@ -21,7 +21,7 @@ mod view;
 pub use body::{BodyError, ScrubbedBody};
 pub(crate) use body::{Likeness, Reply};
 pub(crate) use decode::Encoding;
-pub(crate) use head::{nominated, scrub_fields};
+pub(crate) use head::{announced_trailers, nominated, scrub_fields};
 
 use self::{
     escape::MAX_ESCAPE_BYTES,

@@ -1,7 +1,7 @@
 //! The reply, as a caller may see it.
 use dauth_protocol::{Code, header};
 use dauth_sealing::Secret;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header as field};
+use http::{HeaderMap, HeaderName, Response, StatusCode, header as field};
 use http_body::Body;
 use hyper::{body::Incoming, ext::ReasonPhrase};
 
@@ -9,7 +9,10 @@ use crate::{
     authorize::Call,
     inject::Rendered,
     refusal::Refusal,
-    scrub::{BodyError, Delivery, Encoding, Likeness, Reply, ScrubbedBody, Scrubber, scrub_fields},
+    scrub::{
+        BodyError, Delivery, Encoding, Likeness, Reply, ScrubbedBody, Scrubber, announced_trailers,
+        scrub_fields,
+    },
     upstream::Lease,
 };
 
@@ -39,7 +42,7 @@ pub(super) async fn scrubbed(
 
     let received = std::mem::take(&mut head.headers);
     let mut fields = scrub_fields(&mut scrubber, &received);
-    if let Some(names) = announced_trailers(&received) {
+    if let Some(names) = announced_trailers(&mut scrubber, &received) {
         fields.insert(field::TRAILER, names);
     }
     drop(received);
@@ -138,20 +141,4 @@ fn delivery(fields: &HeaderMap) -> Delivery {
     } else {
         Delivery::FixedTail
     }
-}
-
-/// The trailers that the upstream announced and that pass: HTTP/1.1 carries no others.
-fn announced_trailers(fields: &HeaderMap) -> Option<HeaderValue> {
-    let names: Vec<HeaderName> = fields
-        .get_all(field::TRAILER)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .filter(header::passes_to_caller)
-        .collect();
-    let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
-    HeaderValue::try_from(names.join(", "))
-        .ok()
-        .filter(|value| !value.is_empty())
 }

@@ -70,6 +70,35 @@ pub(crate) fn scrub_fields(scrubber: &mut Scrubber, fields: &HeaderMap) -> Heade
     scrubbed
 }
 
+/// The trailers that the upstream announced and that pass: HTTP/1.1 carries no others. A name that
+/// holds the secret is left out.
+pub(crate) fn announced_trailers(
+    scrubber: &mut Scrubber,
+    fields: &HeaderMap,
+) -> Option<HeaderValue> {
+    let mut passing = Vec::new();
+    let announced = fields
+        .get_all(http::header::TRAILER)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    for text in announced {
+        let Ok(name) = text.trim().parse::<HeaderName>() else {
+            continue;
+        };
+        // As it was sent, too: a name may have an escape in it.
+        if names_secret(scrubber, &name) || scrubber.redact(text.as_bytes()).is_some() {
+            scrubber.acted = true;
+        } else if header::passes_to_caller(&name) {
+            passing.push(name);
+        }
+    }
+    let names: Vec<&str> = passing.iter().map(HeaderName::as_str).collect();
+    HeaderValue::try_from(names.join(", "))
+        .ok()
+        .filter(|value| !value.is_empty())
+}
+
 /// Whether a form of the secret is in a field's name. Names lose their case on the way.
 fn names_secret(scrubber: &Scrubber, name: &HeaderName) -> bool {
     let name = name.as_str().as_bytes();
@@ -160,5 +189,26 @@ mod tests {
             assert!(acted, "{fields:?}");
         }
         assert!(!scrubbed(&[("set-cookie", "a=b")]).1);
+    }
+
+    #[test]
+    fn an_announced_trailer_named_by_the_secret_is_left_out() {
+        for (announced, passing, acts) in [
+            ("x-after, Set-Cookie", Some("x-after"), false),
+            ("x-SK-LIVE-0123456789, x-after", Some("x-after"), true),
+            ("dauth-sk-live-0123456789", None, true),
+            ("%73k-Live-0123456789", None, true),
+        ] {
+            let mut fields = HeaderMap::new();
+            fields.insert("trailer", announced.parse().unwrap());
+            let mut scrubber = Scrubber::new(&[SECRET.as_bytes()], Delivery::FixedTail);
+            let names = announced_trailers(&mut scrubber, &fields);
+            assert_eq!(
+                names.as_ref().map(|names| names.to_str().unwrap()),
+                passing,
+                "{announced}"
+            );
+            assert_eq!(scrubber.acted(), acts, "{announced}");
+        }
     }
 }
