@@ -1,7 +1,10 @@
 //! Each proof passes once (RFC 9449 section 11.1).
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 const SHARDS: usize = 64;
@@ -9,8 +12,8 @@ const SHARDS: usize = 64;
 /// How much a [`ReplayCache`] holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplayLimits {
-    /// Live entries in all. Divided among the shards, so that one shard may be full a little
-    /// before all are.
+    /// Live entries in all. They are counted over all shards: a client chooses its `jti`, so it can
+    /// aim at one shard, and fills no more than its quota there either.
     pub entries: usize,
     /// Live entries of one quota.
     pub entries_per_quota: usize,
@@ -40,7 +43,11 @@ pub enum ReplayError {
 pub struct ReplayCache {
     entries: Vec<Mutex<Entries>>,
     quotas: Vec<Mutex<Quotas>>,
-    entries_per_shard: usize,
+    /// Entries of all shards.
+    count: AtomicUsize,
+    /// When all shards were last rid of what had expired.
+    swept_s: AtomicU64,
+    max_entries: usize,
     entries_per_quota: usize,
 }
 
@@ -66,7 +73,9 @@ impl ReplayCache {
         Self {
             entries: (0..SHARDS).map(|_| Mutex::default()).collect(),
             quotas: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            entries_per_shard: limits.entries.div_ceil(SHARDS).max(1),
+            count: AtomicUsize::new(0),
+            swept_s: AtomicU64::new(0),
+            max_entries: limits.entries,
             entries_per_quota: limits.entries_per_quota,
         }
     }
@@ -82,35 +91,53 @@ impl ReplayCache {
         expires_s: u64,
         now_s: u64,
     ) -> Result<(), ReplayError> {
+        self.sweep(now_s);
         // A lock is held over both checks: of entries first, then of quotas, never the other way.
         let mut entries = lock(shard(&self.entries, &key));
-        let now_s = entries.advance(now_s);
+        let now_s = entries.advance(now_s, &self.count);
         if expires_s < now_s {
             return Err(ReplayError::Expired);
         }
         if entries.live.contains(&key) {
             return Err(ReplayError::Replayed);
         }
-        if entries.live.len() >= self.entries_per_shard {
-            return Err(ReplayError::Full);
+        self.take_room()?;
+        let mut quotas = lock(shard(&self.quotas, &quota_id));
+        if let Err(error) = quotas.take(quota_id, expires_s, now_s, self.entries_per_quota) {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            return Err(error);
         }
-        lock(shard(&self.quotas, &quota_id)).take(
-            quota_id,
-            expires_s,
-            now_s,
-            self.entries_per_quota,
-        )?;
         entries.live.insert(key);
         entries.by_expiry.entry(expires_s).or_default().push(key);
         Ok(())
     }
 
+    /// Counts one more entry, within the bound.
+    fn take_room(&self) -> Result<(), ReplayError> {
+        let more = |count: usize| (count < self.max_entries).then_some(count + 1);
+        self.count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .map(drop)
+            .map_err(|_| ReplayError::Full)
+    }
+
+    /// Rids every shard of what has expired, once a second: what nobody asks for again would
+    /// take room from others. Holds one lock at a time, and none before.
+    fn sweep(&self, now_s: u64) {
+        if self.swept_s.fetch_max(now_s, Ordering::Relaxed) >= now_s {
+            return;
+        }
+        for shard in &self.entries {
+            lock(shard).advance(now_s, &self.count);
+        }
+        for shard in &self.quotas {
+            lock(shard).forget_expired(now_s);
+        }
+    }
+
     /// How many entries are remembered, for metrics; some may have expired.
     pub fn len(&self) -> usize {
-        self.entries
-            .iter()
-            .map(|shard| lock(shard).live.len())
-            .sum()
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Whether nothing is remembered.
@@ -122,14 +149,16 @@ impl ReplayCache {
 impl Entries {
     /// Forgets what has expired. Time never goes back here: an entry that was forgotten must not
     /// become acceptable again when the clock is set back.
-    fn advance(&mut self, now_s: u64) -> u64 {
+    fn advance(&mut self, now_s: u64, count: &AtomicUsize) -> u64 {
         self.latest_now_s = self.latest_now_s.max(now_s);
         while let Some(expired) = self.by_expiry.first_entry() {
             if *expired.key() >= self.latest_now_s {
                 break;
             }
             for key in expired.remove() {
-                self.live.remove(&key);
+                if self.live.remove(&key) {
+                    count.fetch_sub(1, Ordering::Relaxed);
+                }
             }
         }
         self.latest_now_s
@@ -176,7 +205,8 @@ impl Quotas {
 }
 
 fn shard<'a, T>(shards: &'a [Mutex<T>], id: &Id) -> &'a Mutex<T> {
-    // The id is a hash, so its first byte spreads evenly. SHARDS is not zero.
+    // The id is a hash, so its first byte spreads evenly, unless a client aims: that costs time for
+    // the lock, and no room. SHARDS is not zero.
     let [first, ..] = *id;
     &shards[usize::from(first) % SHARDS]
 }
@@ -187,105 +217,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(n: u64) -> [u8; 32] {
-        crate::access_token::sha256(&n.to_be_bytes())
-    }
-
-    fn cache(entries: usize, entries_per_quota: usize) -> ReplayCache {
-        ReplayCache::new(ReplayLimits {
-            entries,
-            entries_per_quota,
-        })
-    }
-
-    #[test]
-    fn a_key_passes_once_until_it_has_expired() {
-        let cache = cache(1000, 10);
-        assert_eq!(cache.insert(id(1), id(0), 60, 0), Ok(()));
-        assert_eq!(
-            cache.insert(id(1), id(0), 60, 60),
-            Err(ReplayError::Replayed)
-        );
-        assert_eq!(
-            cache.insert(id(2), id(0), 60, 61),
-            Err(ReplayError::Expired)
-        );
-        assert_eq!(cache.insert(id(1), id(0), 130, 61), Ok(()));
-    }
-
-    #[test]
-    fn a_clock_set_back_reopens_nothing() {
-        let cache = cache(SHARDS, 10);
-        let same_shard = |n| {
-            let mut key = id(n);
-            key[0] = 0;
-            key
-        };
-        assert_eq!(cache.insert(same_shard(1), id(0), 60, 0), Ok(()));
-        assert_eq!(cache.insert(same_shard(2), id(0), 200, 100), Ok(()));
-        assert_eq!(
-            cache.insert(same_shard(1), id(0), 60, 0),
-            Err(ReplayError::Expired)
-        );
-    }
-
-    #[test]
-    fn exactly_one_of_a_hundred_at_once_passes() {
-        let cache = cache(100_000, 1000);
-        let passed: usize = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..100)
-                .map(|_| scope.spawn(|| usize::from(cache.insert(id(7), id(0), 60, 0).is_ok())))
-                .collect();
-            threads.into_iter().map(|t| t.join().unwrap()).sum()
-        });
-        assert_eq!(passed, 1);
-    }
-
-    #[test]
-    fn full_refuses_and_evicts_no_live_entry() {
-        let cache = cache(SHARDS * 4, usize::MAX);
-        assert_eq!(cache.insert(id(0), id(0), 60, 0), Ok(()));
-        let refused = (1..10_000).filter(|n| cache.insert(id(*n), id(*n), 60, 0).is_err());
-        assert_eq!(refused.count(), 10_000 - SHARDS * 4);
-        assert_eq!(
-            cache.insert(id(0), id(0), 60, 0),
-            Err(ReplayError::Replayed)
-        );
-        assert_eq!(
-            cache.insert(id(10_001), id(0), 60, 0),
-            Err(ReplayError::Full)
-        );
-        assert_eq!(cache.insert(id(10_001), id(0), 90, 61), Ok(()));
-    }
-
-    #[test]
-    fn a_quota_starves_nobody_else() {
-        let cache = cache(100_000, 5);
-        let flood = (0..100).filter(|n| cache.insert(id(*n), id(1), 60, 0).is_ok());
-        assert_eq!(flood.count(), 5);
-        assert_eq!(cache.insert(id(200), id(1), 60, 0), Err(ReplayError::Quota));
-        assert_eq!(cache.insert(id(200), id(2), 60, 0), Ok(()));
-        assert_eq!(
-            cache.insert(id(201), id(1), 120, 61),
-            Ok(()),
-            "expired ones do not count"
-        );
-    }
-
-    #[test]
-    fn forgets_all_in_the_end() {
-        let cache = cache(100_000, 1000);
-        for n in 0..1000 {
-            cache.insert(id(n), id(n), 60, 0).unwrap();
-        }
-        for n in 1000..3000 {
-            cache.insert(id(n), id(n), 160, 100).unwrap();
-        }
-        assert_eq!(cache.len(), 2000);
-        let quotas: usize = cache.quotas.iter().map(|q| lock(q).live.len()).sum();
-        assert_eq!(quotas, 2000);
-    }
-}
+mod tests;
