@@ -1,7 +1,7 @@
 //! The reply, as a caller may see it.
 use dauth_protocol::{Code, header};
 use dauth_sealing::Secret;
-use http::{HeaderMap, HeaderName, Response, StatusCode, header as field};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header as field};
 use http_body::Body;
 use hyper::{body::Incoming, ext::ReasonPhrase};
 
@@ -91,10 +91,28 @@ fn check(
     if fields.contains_key(field::TRANSFER_ENCODING) && fields.contains_key(field::CONTENT_LENGTH) {
         return refused("the upstream's reply has two framings");
     }
+    if !is_chunked_at_most(fields) {
+        return refused("the upstream's reply has a transfer coding other than chunked");
+    }
     if body.size_hint().lower() > max_bytes {
         return refused("the upstream's body is over the policy's limit");
     }
     Ok(())
+}
+
+/// Whether no transfer coding but `chunked` was applied, once (RFC 9112 section 6.1). The HTTP
+/// library undoes no other: a compressed body would pass without being searched.
+fn is_chunked_at_most(fields: &HeaderMap) -> bool {
+    let codings: Vec<&[u8]> = fields
+        .get_all(field::TRANSFER_ENCODING)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    codings.is_empty()
+        || codings
+            .join(&b","[..])
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"chunked")
 }
 
 fn refused<T>(detail: &'static str) -> Result<T, Refusal> {

@@ -171,6 +171,31 @@ async fn replies_that_cannot_be_searched_or_trusted_are_refused() {
 }
 
 #[tokio::test]
+async fn no_transfer_coding_but_chunked_is_accepted() {
+    let with = |fields: &str| {
+        let body = gzip(SECRET.as_bytes());
+        let head = format!("HTTP/1.1 200 OK\r\n{fields}\r\n{:x}\r\n", body.len());
+        always([head.as_bytes(), &body, b"\r\n0\r\n\r\n"].concat())
+    };
+    for fields in [
+        "transfer-encoding: gzip, chunked\r\n",
+        "transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n",
+        "transfer-encoding: chunked, chunked\r\n",
+        "transfer-encoding: gzip\r\n",
+        "transfer-encoding: identity\r\n",
+        "transfer-encoding:\r\n",
+    ] {
+        let reply = Fixture::new(with(fields)).send(call()).await;
+        assert_eq!(reply.err().unwrap().code, Code::ResponseRefused, "{fields}");
+    }
+    let fixture = Fixture::new(always(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding:  Chunked \r\n\r\n4\r\nfine\r\n0\r\n\r\n",
+    ));
+    let response = fixture.send(call()).await.unwrap();
+    assert_eq!(text(response.into_body()).await.unwrap().0, "fine");
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_off_keeps_what_was_held_back() {
     let fixture = Fixture::new(Arc::new(|_| {
         vec![write(&reply("", "x".repeat(100))[..100]), Act::Close]
