@@ -9,13 +9,19 @@
 //! |---|---|---|
 //! | 200 | `{"success":true,"response":{status,headers,body}}` | the upstream answered, whatever its status |
 //! | 200 | `{"success":false,"error":{code,message,retryable}}` | DAuth refused the call |
-//! | 400, 401, 409, 413, 503 | the same | the request itself was refused |
-use std::{collections::HashMap, future::Future, net::SocketAddr, path::PathBuf, sync::Arc};
+//! | 400, 401, 408, 409, 413, 429, 503 | the same | the request itself was refused |
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    future::Future,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use axum::{
     Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, State},
+    body::Body,
+    extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -25,12 +31,14 @@ use dauth_token::{ReplayCache, ReplayLimits};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
+mod intake;
 mod metrics;
 mod signature;
 mod wire;
 
+use intake::{Intake, IntakeError};
 use metrics::Metrics;
-use signature::Secret;
+use signature::{CallersToken, Secret, SignatureError};
 use wire::{Dispatch, Outcome};
 
 use crate::{
@@ -79,6 +87,9 @@ pub enum RunError {
     /// The issuer is not usable.
     #[error(transparent)]
     Issuer(#[from] IssuerError),
+    /// Which of the two would count is not for the gateway to guess.
+    #[error("two deployments have the id {0:?}")]
+    DeploymentTwice(String),
     /// The address is taken, or not ours.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -95,6 +106,7 @@ pub enum RunError {
 struct Gateway {
     issuer: IssuerKeys,
     deployments: HashMap<String, Deployment>,
+    intake: Intake,
     replays: ReplayCache,
     metrics: Metrics,
 }
@@ -138,17 +150,22 @@ fn router(configuration: Configuration) -> Result<Router, RunError> {
             resource: deployment.resource,
             dispatcher,
         };
-        deployments.insert(deployment.id, served);
+        match deployments.entry(deployment.id) {
+            Entry::Vacant(free) => {
+                free.insert(served);
+            }
+            Entry::Occupied(taken) => return Err(RunError::DeploymentTwice(taken.key().clone())),
+        }
     }
     let gateway = Gateway {
         issuer: IssuerKeys::new(&configuration.issuer)?,
         deployments,
+        intake: Intake::new(configuration.max_body_bytes, intake::Limits::default()),
         replays: ReplayCache::new(REPLAY_LIMITS),
         metrics: Metrics::default(),
     };
     Ok(Router::new()
         .route("/dispatch", post(dispatch))
-        .layer(DefaultBodyLimit::max(configuration.max_body_bytes))
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics_text))
@@ -176,8 +193,10 @@ async fn metrics_text(State(gateway): State<Arc<Gateway>>) -> Response {
 /// What is wrong with a request itself.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    #[error("the deployment does not authenticate: {0}")]
-    Signature(#[from] signature::SignatureError),
+    #[error("the request is not taken: {0}")]
+    Signature(#[from] SignatureError),
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
     #[error("the caller's token is missing: send \"Authorization: Bearer <token>\"")]
     NoToken,
     #[error("the caller's token is refused: {0}")]
@@ -186,12 +205,9 @@ enum Refusal {
     Malformed(#[from] wire::Malformed),
 }
 
-async fn dispatch(
-    State(gateway): State<Arc<Gateway>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let outcome = gateway.handle(&headers, &body).await;
+async fn dispatch(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let outcome = gateway.handle(&parts.headers, body).await;
     gateway.metrics.count(&outcome);
     match outcome {
         Ok(Ok(response)) => axum::Json(response).into_response(),
@@ -210,17 +226,26 @@ type Dispatched = Result<Outcome, wire::CallFailed>;
 
 impl Gateway {
     /// The outer error is of the request, the inner one of the call.
-    async fn handle(&self, headers: &HeaderMap, body: &[u8]) -> Result<Dispatched, Refusal> {
-        let now_s = now_s();
-        let deployment = self.authenticate(headers, body, now_s)?;
+    async fn handle(&self, headers: &HeaderMap, body: Body) -> Result<Dispatched, Refusal> {
+        // All that the header fields can tell comes first: a stranger's body is not worth reading.
+        // That tells an unknown deployment by how soon it is refused, but an id is no secret.
+        let signed = signature::Signed::read(headers)?;
+        signed.check_time(now_s())?;
+        let known = self.deployments.get(signed.deployment());
+        let deployment = known.ok_or(SignatureError::Wrong)?;
         let token = bearer(headers).ok_or(Refusal::NoToken)?;
+        let body = self.intake.read(body).await?;
+        signed.verify(&deployment.secret, body.bytes())?;
+        let body = body.authenticated();
+        let now_s = now_s();
         let verified = self
             .issuer
             .verify(token, deployment.resource.as_str(), now_s)
             .await
             .map_err(Refusal::Token)?;
+        signed.remember(CallersToken(token), now_s, &self.replays)?;
         let caller = Caller::vouched(&verified, token);
-        let dispatch = Dispatch::parse(body)?;
+        let dispatch = Dispatch::parse(&body)?;
         let timeout = dispatch.timeout;
         let calling = async {
             let response = deployment.dispatcher.call(&caller, dispatch.call).await?;
@@ -229,19 +254,6 @@ impl Gateway {
         Ok(tokio::time::timeout(timeout, calling)
             .await
             .unwrap_or(Err(wire::CallFailed::TimedOut)))
-    }
-
-    fn authenticate(
-        &self,
-        headers: &HeaderMap,
-        body: &[u8],
-        now_s: u64,
-    ) -> Result<&Deployment, Refusal> {
-        let signed = signature::Signed::read(headers)?;
-        // An unknown deployment costs the same HMAC as a known one, under a key of nobody's.
-        let known = self.deployments.get(signed.deployment());
-        signed.verify(known.map(|d| &d.secret), body, now_s, &self.replays)?;
-        known.ok_or(Refusal::Signature(signature::SignatureError::Wrong))
     }
 }
 
@@ -257,9 +269,19 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, code) = match &self {
-            Refusal::Signature(error) if error.is_replay() => {
+            Refusal::Signature(SignatureError::Replayed) => {
                 (StatusCode::CONFLICT, Code::InvalidRequest)
             }
+            Refusal::Signature(SignatureError::TooMany) | Refusal::Intake(IntakeError::Busy) => {
+                (StatusCode::TOO_MANY_REQUESTS, Code::LimitExceeded)
+            }
+            Refusal::Intake(IntakeError::TooLarge) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidRequest)
+            }
+            Refusal::Intake(IntakeError::Slow) => {
+                (StatusCode::REQUEST_TIMEOUT, Code::InvalidRequest)
+            }
+            Refusal::Intake(IntakeError::Broken) => (StatusCode::BAD_REQUEST, Code::InvalidRequest),
             Refusal::Signature(_) | Refusal::NoToken => {
                 (StatusCode::UNAUTHORIZED, Code::InvalidToken)
             }

@@ -58,15 +58,26 @@ pub(super) enum SignatureError {
     #[error("the deployment or its signature is wrong")]
     Wrong,
     /// The very request was made before.
-    #[error("{0}; requests that differ in nothing can be told apart by their timestamp alone")]
-    Replay(ReplayError),
+    #[error("the request was made before; two that differ in nothing need two timestamps")]
+    Replayed,
+    /// No more requests can be remembered, of this deployment or of all.
+    #[error("too many requests were made within {WINDOW_S} seconds; try again later")]
+    TooMany,
 }
 
-impl SignatureError {
-    pub(super) fn is_replay(self) -> bool {
-        matches!(self, SignatureError::Replay(_))
+impl From<ReplayError> for SignatureError {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Replayed => SignatureError::Replayed,
+            ReplayError::Full | ReplayError::Quota => SignatureError::TooMany,
+            ReplayError::Expired => SignatureError::Timestamp,
+        }
     }
 }
+
+/// Whose call it is: the deployment's caller, by its token, which the signature does not cover.
+#[derive(Clone, Copy)]
+pub(super) struct CallersToken<'a>(pub(super) &'a str);
 
 /// The three fields of a request, not verified yet.
 pub(super) struct Signed<'a> {
@@ -99,30 +110,41 @@ impl<'a> Signed<'a> {
         self.deployment
     }
 
-    /// Verifies time, HMAC (in constant time) and being the first of its kind, in this order:
-    /// only a deployment's own requests are remembered.
-    pub(super) fn verify(
-        &self,
-        secret: Option<&Secret>,
-        body: &[u8],
-        now_s: u64,
-        replays: &ReplayCache,
-    ) -> Result<(), SignatureError> {
-        let nobody = Secret::new(&[0; 32]);
-        let key = &secret.unwrap_or(&nobody).0;
-        let message = message(self.timestamp, self.deployment, body);
-        let verified = hmac::verify(key, message.as_bytes(), &self.signature);
-        if verified.is_err() || secret.is_none() {
-            return Err(SignatureError::Wrong);
-        }
+    /// Whether the timestamp is near our clock.
+    pub(super) fn check_time(&self, now_s: u64) -> Result<(), SignatureError> {
         if self.timestamp_s.abs_diff(now_s) > WINDOW_S {
             return Err(SignatureError::Timestamp);
         }
+        Ok(())
+    }
+
+    /// Verifies the HMAC, in constant time.
+    pub(super) fn verify(&self, secret: &Secret, body: &[u8]) -> Result<(), SignatureError> {
+        let message = message(self.timestamp, self.deployment, body);
+        hmac::verify(&secret.0, message.as_bytes(), &self.signature)
+            .map_err(|_| SignatureError::Wrong)
+    }
+
+    /// Lets a request pass once for each caller: two that make the same call in one second are two.
+    ///
+    /// Call it after signature and token have verified: only a deployment's own requests for callers
+    /// of its own are remembered.
+    pub(super) fn remember(
+        &self,
+        token: CallersToken<'_>,
+        now_s: u64,
+        replays: &ReplayCache,
+    ) -> Result<(), SignatureError> {
+        // What the issuer signed, without its signature: an ECDSA signature can be rewritten to
+        // another that verifies too.
+        let signed = token
+            .0
+            .rsplit_once('.')
+            .map_or(token.0, |(signed, _)| signed);
+        let key = Sha256::new_with_prefix(self.signature).chain_update(signed);
         let quota = Sha256::digest(self.deployment).into();
-        let expires_s = self.timestamp_s + WINDOW_S;
-        replays
-            .insert(self.signature, quota, expires_s, now_s)
-            .map_err(SignatureError::Replay)
+        let expires_s = self.timestamp_s.saturating_add(WINDOW_S);
+        Ok(replays.insert(key.finalize().into(), quota, expires_s, now_s)?)
     }
 }
 

@@ -1,9 +1,10 @@
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use axum::body::Body;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dauth_dispatch::DpopKey;
 use dauth_protocol::measurement::Pcr;
+use dauth_token::ReplayError;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -48,35 +49,8 @@ impl Dispatching {
 impl Fixture {
     async fn start() -> Self {
         let issuer = TestIssuer::start().await;
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str| folder.path().join(name);
-        fs::write(file("auth"), STANDARD.encode(SECRET)).unwrap();
-        fs::write(file("client"), "client secret\n").unwrap();
-        let pcr = |index: &str| (index.to_owned(), Pcr::ZERO);
-        let configuration = Configuration {
-            listen: ([127, 0, 0, 1], 0).into(),
-            issuer: issuer.url.clone(),
-            enclave: Enclave {
-                ingress: "127.0.0.1:9".to_owned(),
-                resource: "https://enclave.example".to_owned(),
-                images: vec![BTreeMap::from([pcr("0"), pcr("16")])],
-                root_file: None,
-                evidence_max_age_s: 300,
-            },
-            deployments: vec![DeploymentConfiguration {
-                id: DEPLOYMENT.to_owned(),
-                auth_secret_file: file("auth"),
-                resource: RESOURCE.parse().unwrap(),
-                client: Client {
-                    id: "mcp".to_owned(),
-                    secret_file: file("client"),
-                    key_file: file("key.pem"),
-                },
-            }],
-            max_body_bytes: 4096,
-        };
         Self {
-            router: router(configuration).unwrap(),
+            router: with_deployments(&issuer, &[DEPLOYMENT]).unwrap(),
             issuer,
             caller: DpopKey::generate().unwrap(),
         }
@@ -110,6 +84,40 @@ impl Fixture {
         assert_eq!(reply["success"], false);
         (status, reply["error"]["code"].as_str().unwrap().to_owned())
     }
+}
+
+fn with_deployments(issuer: &TestIssuer, ids: &[&str]) -> Result<Router, RunError> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    fs::write(file("auth"), STANDARD.encode(SECRET)).unwrap();
+    fs::write(file("client"), "client secret\n").unwrap();
+    let pcr = |index: &str| (index.to_owned(), Pcr::ZERO);
+    let configuration = Configuration {
+        listen: ([127, 0, 0, 1], 0).into(),
+        issuer: issuer.url.clone(),
+        enclave: Enclave {
+            ingress: "127.0.0.1:9".to_owned(),
+            resource: "https://enclave.example".to_owned(),
+            images: vec![BTreeMap::from([pcr("0"), pcr("16")])],
+            root_file: None,
+            evidence_max_age_s: 300,
+        },
+        deployments: ids
+            .iter()
+            .map(|id| DeploymentConfiguration {
+                id: (*id).to_owned(),
+                auth_secret_file: file("auth"),
+                resource: RESOURCE.parse().unwrap(),
+                client: Client {
+                    id: "mcp".to_owned(),
+                    secret_file: file("client"),
+                    key_file: file("key.pem"),
+                },
+            })
+            .collect(),
+        max_body_bytes: 4096,
+    };
+    router(configuration)
 }
 
 fn body(connection: &str, path: &str) -> Value {
@@ -171,7 +179,64 @@ async fn the_very_same_request_is_taken_once() {
         signature: dispatching.signature.to_uppercase(),
         ..dispatching
     };
-    assert_eq!(fixture.send(upper).await.0, 409);
+    let (status, reply) = fixture.send(upper).await;
+    assert_eq!(status, 409);
+    assert!(!reply.to_string().contains("DPoP"), "{reply}");
+}
+
+#[tokio::test]
+async fn callers_that_make_the_same_call_in_one_second_do_not_collide() {
+    let fixture = Fixture::start().await;
+    let one = Dispatching::signed(&body("none", "/v1/me"), &fixture.token(), now_s());
+    let mut claims = fixture.issuer.claims(RESOURCE, &fixture.caller);
+    claims.jti = "another caller's".to_owned();
+    let other = Dispatching {
+        token: Some(fixture.issuer.mint(&claims)),
+        ..one.clone()
+    };
+    for dispatching in [&one, &other] {
+        assert_eq!(fixture.send(dispatching.clone()).await.0, 200);
+        assert_eq!(fixture.send(dispatching.clone()).await.0, 409);
+    }
+}
+
+#[test]
+fn a_full_memory_is_a_limit_and_not_a_replay() {
+    for error in [ReplayError::Full, ReplayError::Quota] {
+        let refusal = Refusal::Signature(error.into());
+        assert!(!refusal.to_string().contains("DPoP"), "{refusal}");
+        assert_eq!(refusal.into_response().status(), 429);
+    }
+}
+
+#[tokio::test]
+async fn a_strangers_body_is_not_read() {
+    let fixture = Fixture::start().await;
+    let good = Dispatching::signed(&body("demo", "/v1/me"), &fixture.token(), now_s());
+    let refused = [
+        ("dep-2", now_s().to_string()),
+        (DEPLOYMENT, (now_s() - 600).to_string()),
+        (DEPLOYMENT, "now".to_owned()),
+    ];
+    for (deployment, timestamp) in refused {
+        let request = http::Request::post("/dispatch")
+            .header("x-dedalus-timestamp", timestamp)
+            .header("x-dedalus-deployment", deployment)
+            .header("x-dedalus-signature", &good.signature)
+            .body(Body::new(intake::tests::Silent))
+            .unwrap();
+        let reading = fixture.router.clone().oneshot(request);
+        let response = tokio::time::timeout(Duration::from_secs(5), reading).await;
+        assert_eq!(response.unwrap().unwrap().status(), 401);
+    }
+}
+
+#[tokio::test]
+async fn two_deployments_of_one_id_are_refused_at_the_start() {
+    let issuer = TestIssuer::start().await;
+    assert!(with_deployments(&issuer, &["a", "b"]).is_ok());
+    let refused = with_deployments(&issuer, &["a", "b", "a"]);
+    assert!(matches!(refused, Err(RunError::DeploymentTwice(id)) if id == "a"));
 }
 
 #[tokio::test]
