@@ -1,11 +1,19 @@
 //! One connection: TLS, the splice above it, HTTP/1.1 above that.
-use std::{error::Error, io, sync::Arc};
+use std::{
+    error::Error,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use dauth_protocol::{Code, limit};
 use hyper::{
     Request, Response,
     body::Incoming,
     client::conn::http1::{self, SendRequest},
+    ext::on_informational,
 };
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
@@ -27,6 +35,8 @@ const TLS_BUFFER_BYTES: usize = 16 * 1024;
 pub(crate) struct Connection {
     sender: SendRequest<Outgoing>,
     splicer: Splicer,
+    /// Whether an interim reply came.
+    had_interim: Arc<AtomicBool>,
 }
 
 /// Why a request got no reply.
@@ -72,7 +82,11 @@ impl Connection {
         tokio::spawn(async move {
             let _ = connection.await;
         });
-        Ok(Self { sender, splicer })
+        Ok(Self {
+            sender,
+            splicer,
+            had_interim: Arc::default(),
+        })
     }
 
     /// Whether the next request can be sent; waits until the last one has left no trace.
@@ -85,13 +99,23 @@ impl Connection {
         self.sender.is_closed()
     }
 
+    /// Whether it may serve another call. The head of an interim reply (RFC 9110 section 15.2) is
+    /// read and discarded without being searched, and stays in the HTTP library's buffer.
+    pub(super) fn may_serve_again(&self) -> bool {
+        !self.had_interim.load(Ordering::Acquire)
+    }
+
     /// Sends a request whose head holds `placeholder`.
     pub(crate) async fn send(
         &mut self,
-        request: Request<Outgoing>,
+        mut request: Request<Outgoing>,
         placeholder: Placeholder,
         rendered: Rendered,
     ) -> Result<Response<Incoming>, NoReply> {
+        let had_interim = Arc::clone(&self.had_interim);
+        on_informational(&mut request, move |_| {
+            had_interim.store(true, Ordering::Release);
+        });
         self.splicer.arm(placeholder, rendered);
         self.sender
             .try_send_request(request)

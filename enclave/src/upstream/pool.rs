@@ -156,8 +156,10 @@ impl Lease {
     }
 
     /// Keeps the connection for the next call, after a reply that was well-formed to its end and
-    /// held no secret.
+    /// held no secret. One that sent what was not searched is closed all the same.
     pub(crate) fn give_back(self) {
-        self.pool.put(self.key, self.connection);
+        if self.connection.may_serve_again() {
+            self.pool.put(self.key, self.connection);
+        }
     }
 }

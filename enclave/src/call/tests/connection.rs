@@ -140,6 +140,14 @@ async fn a_connection_with_anything_wrong_is_not_used_again() {
         assert_eq!(dialled_for_two(bad).await, 2);
     }
     assert_eq!(dialled_for_two(trailer("a=b")).await, 1);
+    // Interim replies, which nothing searches.
+    for interim in [
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\nlink: <a>\r\n\r\n",
+    ] {
+        let bad = [interim.as_bytes(), &reply("", "fine")].concat();
+        assert_eq!(dialled_for_two(bad).await, 2);
+    }
     // A body that the caller did not read to its end.
     let fixture = Fixture::new(always(reply("", "x".repeat(100_000))));
     drop(fixture.send(call()).await.unwrap());
