@@ -17,6 +17,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 use super::{Outgoing, OutgoingError};
@@ -37,6 +38,8 @@ pub(crate) struct Connection {
     splicer: Splicer,
     /// Whether an interim reply came.
     had_interim: Arc<AtomicBool>,
+    /// What reads and writes the stream, and owns it.
+    task: JoinHandle<()>,
 }
 
 /// Why a request got no reply.
@@ -78,14 +81,14 @@ impl Connection {
             .handshake(TokioIo::new(splice))
             .await
             .map_err(|_| UNREACHABLE)?;
-        // It ends when the upstream closes, or when the sender is dropped.
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let _ = connection.await;
         });
         Ok(Self {
             sender,
             splicer,
             had_interim: Arc::default(),
+            task,
         })
     }
 
@@ -124,6 +127,14 @@ impl Connection {
                 let unsent = error.take_message();
                 NoReply::new(error.error(), unsent)
             })
+    }
+}
+
+impl Drop for Connection {
+    /// Left to itself, the task would first send what is queued: to an upstream that does not read,
+    /// for as long as that likes.
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

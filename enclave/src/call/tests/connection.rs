@@ -9,6 +9,7 @@ use std::{
 
 use dauth_protocol::Code;
 use http::Method;
+use tokio::{runtime::Handle, sync::Notify};
 
 use super::fixture::{Act, Fixture, HOST, SECRET, Script, always, call, reply, text, write};
 
@@ -200,4 +201,25 @@ async fn a_connection_that_the_upstream_closed_is_replaced_for_any_method() {
     call.method = Method::POST;
     fixture.send_body(call, SECRET, "body").await.unwrap();
     assert_eq!(fixture.dialled(), 2);
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_leaves_nothing_behind() {
+    let never = Arc::new(Notify::new());
+    let fixture = Fixture::new(Arc::new(move |_| {
+        vec![write(reply("", "fine")), Act::Wait(Arc::clone(&never))]
+    }));
+    assert_eq!(whole(&fixture).await, "fine");
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    let mut stuck = call();
+    stuck.method = Method::POST;
+    stuck.policy.limits.timeout_ms = 100;
+    // More than the upstream, which reads no further, and all buffers on the way take.
+    let body = "x".repeat(1 << 20).leak();
+    let refusal = fixture.send_body(stuck, SECRET, body).await.err().unwrap();
+    assert_eq!(refusal.code, Code::DownstreamTimeout);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(fixture.dialled(), 1);
+    assert_eq!(tasks(), before - 1, "the connection's task has ended");
 }
