@@ -43,6 +43,8 @@ pub struct ProtectedResource {
     keys: dauth_token::Jwks,
     nonce_rule: DpopNonces,
     nonces: NonceIssuer,
+    /// Since when proofs are remembered.
+    started_s: u64,
     replays: ReplayCache,
 }
 
@@ -109,7 +111,9 @@ impl ProtectedResource {
         let bound = verified.bind(&proof)?;
         match (proof.nonce(), self.nonce_rule) {
             (Some(nonce), _) if self.nonces.is_current(nonce, now_s) => {}
-            (None, DpopNonces::Optional) => {}
+            // An older one may have passed before a restart, which nothing here remembers. One of
+            // the starting second passes: refusing it too would refuse clients that start with us.
+            (None, DpopNonces::Optional) if proof.iat() >= self.started_s => {}
             _ => return Err(Refusal::Nonce),
         }
         // After all else, so that strangers cannot fill the cache.

@@ -16,6 +16,11 @@ pub enum DpopNonces {
     #[default]
     Required,
     /// It does not, for clients that cannot; a nonce that is sent must be current all the same.
+    ///
+    /// A proof without one that was made before this server started is refused, with a nonce to try
+    /// again: it may have passed before a restart. What remains: a proof of the very second of the
+    /// start, or dated ahead of our clock (by 15 seconds at most), can pass once more; and a client
+    /// whose clock is behind is refused until its clock has reached the start.
     Optional,
 }
 
@@ -37,13 +42,15 @@ impl ProtectedResource {
         let (mut key, mut instance) = ([0; 32], [0; 16]);
         rand::fill(&mut key).map_err(|_| SetupError::Random)?;
         rand::fill(&mut instance).map_err(|_| SetupError::Random)?;
+        let started_s = now_s();
         Ok(Self {
             resource,
             issuer: IssuerKeys::new(issuer)?,
             scopes: Vec::new(),
             keys: Jwks::default(),
             nonce_rule: DpopNonces::Required,
-            nonces: NonceIssuer::new(&key, instance, now_s(), NONCE_LIFE_S),
+            nonces: NonceIssuer::new(&key, instance, started_s, NONCE_LIFE_S),
+            started_s,
             replays: ReplayCache::new(REPLAY_LIMITS),
         })
     }

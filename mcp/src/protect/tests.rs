@@ -226,6 +226,29 @@ async fn an_optional_nonce_may_be_missing_and_not_be_wrong() {
 }
 
 #[tokio::test]
+async fn without_a_nonce_a_proof_of_before_the_start_is_refused() {
+    let fixture = fixture(DpopNonces::Optional).await;
+    let token = fixture.token();
+    let started_s = fixture.resource.started_s;
+    let of = |iat| Proof {
+        nonce: None,
+        iat,
+        ..fixture.proof(&token)
+    };
+    let before = signed(&of(started_s - 1), &fixture.key);
+    let response = fixture.present(&token, &before).await;
+    assert_refused(&response, "use_dpop_nonce", "before the start");
+    let with_nonce = Proof {
+        iat: started_s - 1,
+        ..fixture.proof(&token)
+    };
+    for proof in [of(started_s), with_nonce] {
+        let response = fixture.present(&token, &signed(&proof, &fixture.key)).await;
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test]
 async fn a_missing_scope_is_named_with_all_that_are_needed() {
     let fixture = fixture(DpopNonces::Required).await;
     let mut claims = fixture.issuer.claims(RESOURCE, &fixture.key);
