@@ -3,6 +3,8 @@
 //! A connection has a task of its own from the first byte on, so a peer that stalls its handshake
 //! stalls nobody else; the number of connections is bounded by permits that are given back however
 //! the task ends.
+mod ingress;
+
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use dauth_protocol::limit;
@@ -16,6 +18,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_rustls::TlsAcceptor;
+
+use ingress::Ingress;
 
 use crate::{
     platform::{BoxStream, Transport},
@@ -52,17 +56,18 @@ impl Server {
         }
     }
 
-    /// Serves until `shutdown` resolves or the transport fails.
+    /// Serves until `shutdown` resolves; fails where listening is impossible.
     pub async fn serve(
         self,
         transport: Arc<dyn Transport>,
         shutdown: impl Future<Output = ()> + Send,
     ) -> io::Result<()> {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut ingress = Ingress::new(transport);
         tokio::pin!(shutdown);
         loop {
             let stream = tokio::select! {
-                accepted = transport.accept() => accepted?,
+                accepted = ingress.next() => accepted?,
                 () = &mut shutdown => return Ok(()),
             };
             // A connection beyond the bound is closed at once: the parent's peer may try again.
