@@ -92,9 +92,9 @@ fn check(admission: &Admission<'_>) -> Result<(SealedEnvelope, Policy), Refusal>
     }
     check_times(header, admission.now_s)?;
     let highest = admission.versions.highest(&owner, &header.handle);
-    if header.version == 0 || highest.is_some_and(|highest| header.version < highest) {
+    if header.version == 0 || highest.is_some_and(|highest| header.version <= highest) {
         return Err(invalid(
-            "the envelope's version is lower than the connection's",
+            "the envelope's version is not higher than the connection's",
         ));
     }
     let policy = Policy::from_json(&header.policy)

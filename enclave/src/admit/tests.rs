@@ -195,7 +195,7 @@ async fn each_disagreement_is_refused() {
         (
             |h| h.version = 0,
             Code::InvalidRequest,
-            "the envelope's version is lower than the connection's",
+            "the envelope's version is not higher than the connection's",
         ),
         (
             |h| h.policy = ByteBuf::from(*b"{}"),
@@ -215,14 +215,16 @@ async fn each_disagreement_is_refused() {
 }
 
 #[tokio::test]
-async fn a_version_below_one_that_was_used_is_refused() {
+async fn a_version_up_to_one_that_was_used_is_refused() {
     let fixture = Fixture::new().await;
     let header = header(&fixture.parties);
     assert!(fixture.versions.note(&header.owner, &header.handle, 3));
-    let detail = "the envelope's version is lower than the connection's";
-    let refused = fixture.refused(&fixture.envelope(|_| {}));
-    assert_eq!(refused, (Code::InvalidRequest, detail));
-    assert!(fixture.admit(&fixture.envelope(|h| h.version = 3)).is_ok());
+    let detail = "the envelope's version is not higher than the connection's";
+    for version in [2, 3] {
+        let refused = fixture.refused(&fixture.envelope(|h| h.version = version));
+        assert_eq!(refused, (Code::InvalidRequest, detail));
+    }
+    assert!(fixture.admit(&fixture.envelope(|h| h.version = 4)).is_ok());
 }
 
 #[tokio::test]
