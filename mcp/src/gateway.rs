@@ -26,18 +26,20 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use dauth_protocol::Code;
 use dauth_token::{ReplayCache, ReplayLimits};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 mod intake;
+mod listener;
 mod metrics;
+mod refusal;
 mod signature;
 mod wire;
 
-use intake::{Intake, IntakeError};
+use intake::Intake;
 use metrics::Metrics;
+use refusal::Refusal;
 use signature::{CallersToken, Secret, SignatureError};
 use wire::{Dispatch, Outcome};
 
@@ -98,9 +100,6 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
-    /// Serving failed.
-    #[error("the gateway stopped serving: {0}")]
-    Serve(std::io::Error),
 }
 
 struct Gateway {
@@ -133,10 +132,8 @@ pub async fn run(
         .await
         .map_err(|source| RunError::Listen { address, source })?;
     tracing::info!(listen = %address, "the gateway serves");
-    axum::serve(listener, router)
-        .with_graceful_shutdown(shutdown)
-        .await
-        .map_err(RunError::Serve)
+    listener::serve(listener, router, listener::Limits::default(), shutdown).await;
+    Ok(())
 }
 
 fn router(configuration: Configuration) -> Result<Router, RunError> {
@@ -188,21 +185,6 @@ async fn metrics_text(State(gateway): State<Arc<Gateway>>) -> Response {
         "text/plain; version=0.0.4; charset=utf-8",
     )];
     (media_type, gateway.metrics.to_text()).into_response()
-}
-
-/// What is wrong with a request itself.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error("the request is not taken: {0}")]
-    Signature(#[from] SignatureError),
-    #[error(transparent)]
-    Intake(#[from] IntakeError),
-    #[error("the caller's token is missing: send \"Authorization: Bearer <token>\"")]
-    NoToken,
-    #[error("the caller's token is refused: {0}")]
-    Token(#[source] IssuerError),
-    #[error("the request is malformed: {0}")]
-    Malformed(#[from] wire::Malformed),
 }
 
 async fn dispatch(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
@@ -264,37 +246,6 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     };
     let (scheme, token) = field.to_str().ok()?.split_once(' ')?;
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let (status, code) = match &self {
-            Refusal::Signature(SignatureError::Replayed) => {
-                (StatusCode::CONFLICT, Code::InvalidRequest)
-            }
-            Refusal::Signature(SignatureError::TooMany) | Refusal::Intake(IntakeError::Busy) => {
-                (StatusCode::TOO_MANY_REQUESTS, Code::LimitExceeded)
-            }
-            Refusal::Intake(IntakeError::TooLarge) => {
-                (StatusCode::PAYLOAD_TOO_LARGE, Code::InvalidRequest)
-            }
-            Refusal::Intake(IntakeError::Slow) => {
-                (StatusCode::REQUEST_TIMEOUT, Code::InvalidRequest)
-            }
-            Refusal::Intake(IntakeError::Broken) => (StatusCode::BAD_REQUEST, Code::InvalidRequest),
-            Refusal::Signature(_) | Refusal::NoToken => {
-                (StatusCode::UNAUTHORIZED, Code::InvalidToken)
-            }
-            Refusal::Token(IssuerError::Token(_)) => (StatusCode::UNAUTHORIZED, Code::InvalidToken),
-            Refusal::Token(_) => (StatusCode::SERVICE_UNAVAILABLE, Code::EnclaveUnavailable),
-            Refusal::Malformed(_) => (StatusCode::BAD_REQUEST, Code::InvalidRequest),
-        };
-        (
-            status,
-            axum::Json(Outcome::refused(code, &self.to_string())),
-        )
-            .into_response()
-    }
 }
 
 fn default_max_body_bytes() -> usize {
