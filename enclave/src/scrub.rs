@@ -37,8 +37,9 @@ pub const REDACTED: &[u8] = b"[redacted]";
 /// within another: `\u0026#x41;`, `\\u0041`.
 const EXPANSION: usize = 12;
 
-/// Fewer bytes than this wait for others: each search looks through the whole tail again, and an
-/// upstream that sends single bytes would make it dear.
+/// Fewer bytes than this wait for others, and fewer than half the tail: each search looks through
+/// the whole tail again. So an upstream that sends single bytes cannot make it dear, and the work
+/// stays linear in the body, however long the secret is.
 const MIN_RELEASED_BYTES: usize = 512;
 
 /// How bytes are held back.
@@ -146,8 +147,9 @@ impl Scrubber {
 
     /// How much of an open window may leave: all but the tail, or all up to the last event's end.
     fn releasable(&self, window: &[u8]) -> usize {
-        let all_but_tail = match window.len().saturating_sub(self.held_back()) {
-            few if few < MIN_RELEASED_BYTES => 0,
+        let held_back = self.held_back();
+        let all_but_tail = match window.len().saturating_sub(held_back) {
+            few if few < MIN_RELEASED_BYTES.max(held_back / 2) => 0,
             all_but_tail => all_but_tail,
         };
         match self.delivery {

@@ -17,6 +17,26 @@ fn what_is_held_back_depends_on_length_alone() {
 }
 
 #[test]
+fn what_is_held_back_is_searched_a_few_times_only_whatever_the_chunks() {
+    for length in [64_usize, 200, 16 * 1024] {
+        let secret: Vec<u8> = (0..length)
+            .map(|at| b"abcdefghijklmnopqrstuvw"[at % 23])
+            .collect();
+        let mut scrubber = Scrubber::new(&[&secret], Delivery::FixedTail);
+        let body = vec![b'.'; 4 * scrubber.held_back()];
+        let mut out = Vec::new();
+        let mut searches = 0;
+        for chunk in body.chunks(64) {
+            let before = out.len();
+            scrubber.push(chunk, &mut out);
+            searches += usize::from(out.len() > before);
+        }
+        assert!((1..=6).contains(&searches), "{length} {searches}");
+        assert!(out.len() > 2 * scrubber.held_back(), "{length}");
+    }
+}
+
+#[test]
 fn whole_events_pass_at_once() {
     let secret = b"0123456789abcdef";
     for end in ["\n\n", "\r\n\r\n", "\r\r"] {
