@@ -3,22 +3,17 @@
 //! A connection has a task of its own from the first byte on, so a peer that stalls its handshake
 //! stalls nobody else; the number of connections is bounded by permits that are given back however
 //! the task ends.
+mod connection;
 mod ingress;
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-use dauth_protocol::limit;
-use http::Request;
-use hyper::{
-    body::Incoming,
-    server::conn::{http1, http2},
-    service::service_fn,
-};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_rustls::TlsAcceptor;
 
+use connection::Protocol;
 use ingress::Ingress;
 
 use crate::{
@@ -30,16 +25,8 @@ use crate::{
 const MAX_CONNECTIONS: usize = 2048;
 /// Time for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time for the head of an HTTP/1.1 request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
-/// HTTP/2 streams at one time on one connection.
-const MAX_STREAMS: u32 = 256;
 /// Buffers of one connection or stream.
 const BUFFER_BYTES: usize = 16 * 1024;
-/// HTTP/2 flow-control window of one stream.
-const STREAM_WINDOW_BYTES: u32 = 32 * 1024;
-/// How often an idle HTTP/2 connection is asked whether it is still there.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// Accepts streams and serves requests on them.
 pub struct Server {
@@ -92,32 +79,13 @@ async fn serve_connection(acceptor: TlsAcceptor, stream: BoxStream, service: Arc
     let Ok(Ok(stream)) = timeout(HANDSHAKE_TIMEOUT, accepting).await else {
         return;
     };
-    let speaks_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let stream = TokioIo::new(stream);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let service = Arc::clone(&service);
-        async move { Ok::<_, Infallible>(service.answer(request).await) }
-    });
-    let _ = if speaks_http2 {
-        http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_send_buf_size(BUFFER_BYTES)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .max_header_list_size(HEADER_BYTES)
-            .keep_alive_interval(KEEP_ALIVE)
-            .serve_connection(stream, service)
-            .await
-    } else {
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_headers(limit::MAX_HEADER_COUNT)
-            .max_buf_size(limit::MAX_HEADER_BYTES)
-            .serve_connection(stream, service)
-            .await
+    let protocol = match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Protocol::Http2,
+        _ => Protocol::Http1,
     };
+    connection::serve(TokioIo::new(stream), protocol, move |request| {
+        let service = Arc::clone(&service);
+        async move { service.answer(request).await }
+    })
+    .await;
 }
-
-#[allow(clippy::cast_possible_truncation, reason = "a constant that fits")]
-const HEADER_BYTES: u32 = limit::MAX_HEADER_BYTES as u32;

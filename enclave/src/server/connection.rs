@@ -1,0 +1,139 @@
+//! HTTP on one connection, for as long as it is used.
+//!
+//! Pings keep a connection alive but not in its place: what asks for nothing is closed.
+use std::{
+    convert::Infallible,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use dauth_protocol::limit;
+use http::{Request, Response};
+use hyper::{
+    body::{Body, Incoming},
+    rt::{Read, Write},
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::BUFFER_BYTES;
+
+/// Time for the head of an HTTP/1.1 request, and for the first request of any connection.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// After so long without a new request a connection takes no more.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time for what is still in progress then: as long as a policy may let an upstream take.
+const WIND_DOWN_TIMEOUT: Duration = Duration::from_millis(limit::MAX_TIMEOUT_MS);
+/// HTTP/2 streams at one time on one connection.
+const MAX_STREAMS: u32 = 256;
+/// HTTP/2 flow-control window of one stream.
+const STREAM_WINDOW_BYTES: u32 = 32 * 1024;
+/// How often an idle HTTP/2 connection is asked whether it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+#[allow(clippy::cast_possible_truncation, reason = "a constant that fits")]
+const HEADER_BYTES: u32 = limit::MAX_HEADER_BYTES as u32;
+
+/// What was agreed by ALPN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// `http/1.1`, or nothing.
+    Http1,
+    /// `h2`.
+    Http2,
+}
+
+/// Serves requests with `answer` until the peer goes or asks for nothing more.
+pub(super) async fn serve<S, A, F, B>(stream: S, protocol: Protocol, answer: A)
+where
+    S: Read + Write + Unpin + Send + 'static,
+    A: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let requests = Arc::new(Requests::default());
+    let noted = Arc::clone(&requests);
+    let service = service_fn(move |request| {
+        noted.note();
+        let answering = answer(request);
+        async move { Ok::<_, Infallible>(answering.await) }
+    });
+    match protocol {
+        Protocol::Http2 => {
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(MAX_STREAMS)
+                .max_send_buf_size(BUFFER_BYTES)
+                .initial_stream_window_size(STREAM_WINDOW_BYTES)
+                .max_header_list_size(HEADER_BYTES)
+                .keep_alive_interval(KEEP_ALIVE)
+                .serve_connection(stream, service);
+            while_used(connection, http2::Connection::graceful_shutdown, &requests).await;
+        }
+        Protocol::Http1 => {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIMEOUT)
+                .max_headers(limit::MAX_HEADER_COUNT)
+                .max_buf_size(limit::MAX_HEADER_BYTES)
+                .serve_connection(stream, service);
+            while_used(connection, http1::Connection::graceful_shutdown, &requests).await;
+        }
+    }
+}
+
+/// Drives a connection; ends it where no first request comes, or no further one.
+async fn while_used<C: Future>(connection: C, wind_down: fn(Pin<&mut C>), requests: &Requests) {
+    let mut connection = pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        last = requests.cease() => if last == Last::Some {
+            wind_down(connection.as_mut());
+            let _ = timeout(WIND_DOWN_TIMEOUT, connection).await;
+        },
+    }
+}
+
+/// When the last request of a connection came.
+#[derive(Default)]
+struct Requests(Mutex<Option<Instant>>);
+
+/// Whether there was a request at all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    None,
+    Some,
+}
+
+impl Requests {
+    fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn latest(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Resolves when no request has come for too long.
+    async fn cease(&self) -> Last {
+        sleep_until(Instant::now() + HEAD_TIMEOUT).await;
+        let Some(mut latest) = self.latest() else {
+            return Last::None;
+        };
+        loop {
+            sleep_until(latest + IDLE_TIMEOUT).await;
+            match self.latest() {
+                Some(later) if later > latest => latest = later,
+                _ => return Last::Some,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
