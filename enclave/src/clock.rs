@@ -1,14 +1,12 @@
 //! Time, cross-checked with the Nitro Secure Module.
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use dauth_attestation::{AgeRule, Appraisal, DebugMode, Images, NonceRule, Policy, TrustAnchors};
 use dauth_protocol::Purpose;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     event::{Event, Events},
@@ -19,6 +17,10 @@ use crate::{
 const MAX_DIFFERENCE_S: u64 = 30;
 /// How often they are compared.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
+/// Time for one comparison.
+const COMPARE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a comparison counts: three intervals, so that one that fails to end does not stop all.
+const COUNTS_FOR: Duration = Duration::from_secs(180);
 
 /// Milliseconds since the epoch, by the enclave's own clock source.
 pub fn now_ms() -> u64 {
@@ -42,15 +44,18 @@ pub enum ClockError {
     /// The module does not answer.
     #[error("the Nitro Secure Module does not answer")]
     Module,
+    /// The module does not answer in time: its driver waits two minutes for it.
+    #[error("the Nitro Secure Module does not answer in time")]
+    TimedOut,
     /// They differ by more than the bound.
     #[error("the clock and the Nitro Secure Module differ by {0} seconds")]
     Disagrees(u64),
 }
 
-/// Whether the clock agreed with the module when it was last asked.
+/// When the clock last agreed with the module, if it did when it was last asked.
 #[derive(Clone)]
 pub struct Clock {
-    agrees: Arc<AtomicBool>,
+    agreed: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Clock {
@@ -60,28 +65,60 @@ impl Clock {
         anchors: TrustAnchors,
         events: Events,
     ) -> Result<Self, ClockError> {
-        compare(Arc::clone(&attester), anchors.clone()).await?;
-        let agrees = Arc::new(AtomicBool::new(true));
+        let comparison = move || compare(Arc::clone(&attester), anchors.clone());
+        Self::start_with(comparison, events).await
+    }
+
+    async fn start_with<F>(
+        comparison: impl Fn() -> F + Send + 'static,
+        events: Events,
+    ) -> Result<Self, ClockError>
+    where
+        F: Future<Output = Result<(), ClockError>> + Send,
+    {
+        in_time(comparison()).await?;
         let clock = Self {
-            agrees: Arc::clone(&agrees),
+            agreed: Arc::new(Mutex::new(Some(Instant::now()))),
         };
+        let kept = clock.clone();
         tokio::spawn(async move {
             loop {
-                tokio::time::sleep(CHECK_EVERY).await;
-                let result = compare(Arc::clone(&attester), anchors.clone()).await;
+                sleep(CHECK_EVERY).await;
+                let result = in_time(comparison()).await;
                 if let Err(ClockError::Disagrees(difference_s)) = result {
                     events.note(Event::ClockDisagrees { difference_s });
                 }
-                agrees.store(result.is_ok(), Ordering::Relaxed);
+                kept.note(&result);
             }
         });
         Ok(clock)
     }
 
+    fn note(&self, result: &Result<(), ClockError>) {
+        let mut agreed = self.agreed.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(()) => *agreed = Some(Instant::now()),
+            // No answer in time says nothing of the clock: what was found last counts a while.
+            Err(ClockError::TimedOut) => {}
+            Err(_) => *agreed = None,
+        }
+    }
+
     /// The time in seconds, unless the clock is not to be trusted.
     pub fn trusted_now_s(&self) -> Option<u64> {
-        self.agrees.load(Ordering::Relaxed).then(now_s)
+        let agreed = *self.agreed.lock().unwrap_or_else(PoisonError::into_inner);
+        agreed
+            .is_some_and(|at| at.elapsed() <= COUNTS_FOR)
+            .then(now_s)
     }
+}
+
+async fn in_time(
+    comparison: impl Future<Output = Result<(), ClockError>>,
+) -> Result<(), ClockError> {
+    timeout(COMPARE_TIMEOUT, comparison)
+        .await
+        .unwrap_or(Err(ClockError::TimedOut))
 }
 
 async fn compare(attester: Arc<dyn Attester>, anchors: TrustAnchors) -> Result<(), ClockError> {
@@ -113,3 +150,6 @@ async fn compare(attester: Arc<dyn Attester>, anchors: TrustAnchors) -> Result<(
         difference_s => Err(ClockError::Disagrees(difference_s)),
     }
 }
+
+#[cfg(test)]
+mod tests;
