@@ -1,17 +1,14 @@
 //! The attester over an NSM, whatever answers its requests.
-use std::{fs, io, os::unix::fs::FileTypeExt};
+mod device;
 
-use aws_nitro_enclaves_nsm_api::{
-    api::{ErrorCode, Request, Response},
-    driver::{nsm_exit, nsm_init, nsm_process_request},
-};
+use aws_nitro_enclaves_nsm_api::api::{ErrorCode, Request, Response};
 use dauth_protocol::measurement::Pcr;
 use serde_bytes::ByteBuf;
 use zeroize::Zeroize;
 
 use super::{Attester, AttesterError, Claims, PcrState};
+pub use device::{NitroDevice, OpenNsmError};
 
-const DEVICE: &str = "/dev/nsm";
 /// AWS's documents disagree on 512 or 1024; what keeps to 512 is right by both.
 const MAX_USER_DATA_BYTES: usize = 512;
 const MAX_NONCE_BYTES: usize = 512;
@@ -136,52 +133,6 @@ fn refusal(response: &Response) -> AttesterError {
     }
 }
 
-/// `/dev/nsm`, through the driver of AWS.
-pub struct NitroDevice {
-    descriptor: i32,
-}
-
-/// Why there is no NSM.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenNsmError {
-    /// Not in an enclave, or the kernel has no driver.
-    #[error("/dev/nsm is missing: this program runs in a Nitro enclave alone ({0})")]
-    Missing(#[source] io::Error),
-    /// Something else stands there.
-    #[error("/dev/nsm is not a character device")]
-    NotADevice,
-    /// The driver does not open it.
-    #[error("/dev/nsm does not open")]
-    Refused,
-}
-
-impl NitroDevice {
-    /// Opens the device.
-    pub fn open() -> Result<Self, OpenNsmError> {
-        let metadata = fs::symlink_metadata(DEVICE).map_err(OpenNsmError::Missing)?;
-        if !metadata.file_type().is_char_device() {
-            return Err(OpenNsmError::NotADevice);
-        }
-        // The driver reports failure as -1, not as a Result.
-        match nsm_init() {
-            descriptor if descriptor >= 0 => Ok(Self { descriptor }),
-            _ => Err(OpenNsmError::Refused),
-        }
-    }
-}
-
-impl NsmDevice for NitroDevice {
-    fn process(&self, request: Request) -> Response {
-        nsm_process_request(self.descriptor, request)
-    }
-}
-
-impl Drop for NitroDevice {
-    fn drop(&mut self) {
-        nsm_exit(self.descriptor);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -281,13 +232,6 @@ mod tests {
             },
         ] {
             assert_eq!(nsm.attest(&claims), Err(AttesterError::Refused));
-        }
-    }
-
-    #[test]
-    fn no_device_is_an_error_and_no_panic() {
-        if !std::path::Path::new(DEVICE).exists() {
-            assert!(matches!(NitroDevice::open(), Err(OpenNsmError::Missing(_))));
         }
     }
 }
