@@ -1,13 +1,16 @@
 //! What each address of the enclave answers: evidence, admission, sealed calls.
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use dauth_protocol::{Code, DeploymentConfiguration, Problem, limit};
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE},
 };
+use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 use crate::{
     admit::{Admission, admit},
@@ -32,6 +35,9 @@ const DAUTH_RECEIPT_ID: HeaderName = HeaderName::from_static("dauth-receipt-id")
 
 const EVIDENCE_PATH: &str = "/.well-known/dauth/evidence";
 const ADMIT_PATH: &str = "/v1/admit";
+
+/// Time for an envelope, which is 128 KiB at most.
+const ENVELOPE_TIMEOUT: Duration = Duration::from_secs(10);
 
 const UNTRUSTED_TIME: Refusal = Refusal::new(
     Code::EnclaveUnavailable,
@@ -116,11 +122,7 @@ impl Service {
         now_s: u64,
     ) -> Result<Response<ReplyBody>, Refusal> {
         let caller = self.authenticate(&request, now_s).await?;
-        let envelope = Limited::new(request.into_body(), limit::MAX_ENVELOPE_BYTES)
-            .collect()
-            .await
-            .map_err(|_| Refusal::new(Code::InvalidRequest, "the envelope is cut off or too long"))?
-            .to_bytes();
+        let envelope = received(request.into_body()).await?;
         let admitting = admit(
             &self.keyset,
             &Admission {
@@ -191,6 +193,21 @@ impl Service {
     }
 }
 
+/// The envelope, if it comes whole and in time.
+async fn received<B>(body: B) -> Result<Bytes, Refusal>
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let whole = Limited::new(body, limit::MAX_ENVELOPE_BYTES).collect();
+    let refusal = |detail| Refusal::new(Code::InvalidRequest, detail);
+    match timeout(ENVELOPE_TIMEOUT, whole).await {
+        Ok(Ok(envelope)) => Ok(envelope.to_bytes()),
+        Ok(Err(_)) => Err(refusal("the envelope is cut off or too long")),
+        Err(_) => Err(refusal("the envelope did not come within ten seconds")),
+    }
+}
+
 /// Names a call in the reply and in the operator's events: 128 random bits.
 fn receipt_id() -> Result<String, Refusal> {
     let mut id = [0; 16];
@@ -230,3 +247,6 @@ fn refused(refusal: Refusal) -> Response<ReplyBody> {
     }
     response
 }
+
+#[cfg(test)]
+mod tests;
