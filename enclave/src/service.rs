@@ -80,6 +80,7 @@ impl Service {
 
     /// Answers a request. Every reply carries a nonce for the next one.
     pub async fn answer(&self, request: Request<Incoming>) -> Response<ReplyBody> {
+        let method = request.method().clone();
         let mut response = match self.route(request).await {
             Ok(response) => response,
             Err(refusal) => {
@@ -87,7 +88,7 @@ impl Service {
                     code: refusal.code,
                     detail: refusal.detail,
                 });
-                refused(refusal)
+                refused(refusal, &method)
             }
         };
         if let Ok(nonce) = HeaderValue::try_from(self.authorizer.nonce(now_s())) {
@@ -226,10 +227,12 @@ fn json(value: &impl serde::Serialize) -> Result<Response<ReplyBody>, Refusal> {
     Ok(response)
 }
 
-/// A refusal as a problem document (RFC 9457).
-fn refused(refusal: Refusal) -> Response<ReplyBody> {
+/// A refusal of a request by `method` as a problem document (RFC 9457).
+fn refused(refusal: Refusal, method: &Method) -> Response<ReplyBody> {
     let Refusal { code, detail } = refusal;
-    let mut response = Response::new(ReplyBody::own(Problem::new(code, Some(detail)).to_json()));
+    let mut problem = Problem::new(code, Some(detail));
+    problem.retryable &= may_be_repeated(code, method);
+    let mut response = Response::new(ReplyBody::own(problem.to_json()));
     *response.status_mut() =
         StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
@@ -246,6 +249,15 @@ fn refused(refusal: Refusal) -> Response<ReplyBody> {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     response
+}
+
+/// After these the upstream may have acted all the same: only what is idempotent may then be sent
+/// again without asking (RFC 9110 section 9.2.2).
+fn may_be_repeated(code: Code, method: &Method) -> bool {
+    match code {
+        Code::DownstreamUnreachable | Code::DownstreamTimeout => method.is_idempotent(),
+        _ => true,
+    }
 }
 
 #[cfg(test)]

@@ -112,6 +112,10 @@ impl Code {
     }
 
     /// Whether the same request may succeed later, unchanged.
+    ///
+    /// An upper bound: after [`Code::DownstreamUnreachable`] and [`Code::DownstreamTimeout`] the
+    /// upstream may have acted, so the enclave's problem document says yes for idempotent methods
+    /// alone (RFC 9110 section 9.2.2).
     pub const fn retryable(self) -> bool {
         matches!(
             self,
@@ -168,7 +172,7 @@ pub struct Problem {
     pub status: u16,
     /// Which problem.
     pub code: Code,
-    /// [`Code::retryable`].
+    /// [`Code::retryable`], or no where repeating the request could do it twice.
     pub retryable: bool,
     /// What exactly was wrong, where that helps the caller and tells nobody else's secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]

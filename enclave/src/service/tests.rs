@@ -34,3 +34,29 @@ async fn an_envelope_that_does_not_come_is_not_waited_for() {
     let refusal = waiting.expect("in time").unwrap_err();
     assert_eq!(refusal.code, Code::InvalidRequest);
 }
+
+async fn problem(code: Code, method: &str) -> Problem {
+    let method = method.parse().unwrap();
+    let response = refused(Refusal::new(code, "detail"), &method);
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .ok()
+        .expect("own words");
+    serde_json::from_slice(&body.to_bytes()).unwrap()
+}
+
+#[tokio::test]
+async fn what_may_have_been_done_is_retryable_by_idempotent_methods_alone() {
+    for code in Code::ALL {
+        for method in ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"] {
+            assert_eq!(problem(code, method).await.retryable, code.retryable());
+        }
+    }
+    for method in ["POST", "PATCH", "BREW"] {
+        assert!(!problem(Code::DownstreamUnreachable, method).await.retryable);
+        assert!(!problem(Code::DownstreamTimeout, method).await.retryable);
+        assert!(problem(Code::EnclaveUnavailable, method).await.retryable);
+    }
+}
