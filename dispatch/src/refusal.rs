@@ -30,14 +30,15 @@ impl DauthRefusal {
 
     /// The refusal of a reply; the header decides, the document only explains.
     pub fn from_reply(code: Code, body: &[u8]) -> Self {
-        let detail = serde_json::from_slice::<Problem>(body)
+        let problem = serde_json::from_slice::<Problem>(body)
             .ok()
-            .filter(|problem| problem.code == code)
-            .and_then(|problem| problem.detail);
+            .filter(|problem| problem.code == code);
+        // Only the enclave knows whether the request may have been carried out already.
+        let may_retry = problem.as_ref().is_none_or(|problem| problem.retryable);
         Self {
             code,
-            detail,
-            retryable: code.retryable(),
+            detail: problem.and_then(|problem| problem.detail),
+            retryable: code.retryable() && may_retry,
         }
     }
 }
@@ -111,5 +112,19 @@ mod tests {
             DauthRefusal::from_reply(Code::InvalidToken, b"{").detail,
             None
         );
+    }
+
+    #[test]
+    fn the_enclave_may_say_that_a_retry_is_unsafe_but_not_that_a_refusal_is_temporary() {
+        let document = |code, retryable| {
+            let problem = Problem {
+                retryable,
+                ..Problem::new(code, None)
+            };
+            DauthRefusal::from_reply(code, &problem.to_json()).retryable
+        };
+        assert!(document(Code::DownstreamTimeout, true));
+        assert!(!document(Code::DownstreamTimeout, false));
+        assert!(!document(Code::PolicyDenied, true));
     }
 }
