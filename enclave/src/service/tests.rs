@@ -38,12 +38,7 @@ async fn an_envelope_that_does_not_come_is_not_waited_for() {
 async fn problem(code: Code, method: &str) -> Problem {
     let method = method.parse().unwrap();
     let response = refused(Refusal::new(code, "detail"), &method);
-    let body = response
-        .into_body()
-        .collect()
-        .await
-        .ok()
-        .expect("own words");
+    let body = response.into_body().collect().await.expect("own words");
     serde_json::from_slice(&body.to_bytes()).unwrap()
 }
 
