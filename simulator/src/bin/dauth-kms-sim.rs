@@ -1,5 +1,9 @@
 //! `dauth-kms-sim --config FILE`
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
+use std::{
+    io::{IsTerminal, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::Parser;
 use dauth_simulator::kms::{self, Configuration};
@@ -53,7 +57,8 @@ fn main() -> ExitCode {
     match start(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error}");
+            // Also when RUST_LOG is off. Without a standard error there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "dauth-kms-sim: {error}");
             ExitCode::FAILURE
         }
     }

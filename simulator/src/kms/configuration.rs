@@ -73,12 +73,14 @@ pub enum RunError {
         source: io::Error,
     },
     /// The configuration is no TOML of this shape.
-    #[error("{}: {source}", file.display())]
+    #[error("{}:{line}: {message}", file.display())]
     Configuration {
         /// Which.
         file: PathBuf,
-        /// Why.
-        source: Box<toml::de::Error>,
+        /// Where in it.
+        line: usize,
+        /// Why, in one line.
+        message: String,
     },
     /// The key policy is not one that is simulated.
     #[error("{}: not a key policy that is simulated: {source}", file.display())]
@@ -129,9 +131,14 @@ impl Configuration {
     /// Reads the configuration in `file`.
     pub fn load(file: PathBuf) -> Result<Self, RunError> {
         let text = read(file.clone())?;
-        toml::from_str(&text).map_err(|source| RunError::Configuration {
-            file,
-            source: Box::new(source),
+        toml::from_str(&text).map_err(|error: toml::de::Error| {
+            let start = error.span().map_or(0, |span| span.start);
+            RunError::Configuration {
+                file,
+                line: 1 + text.get(..start).unwrap_or_default().matches('\n').count(),
+                // The error's own rendering draws the place over several lines.
+                message: error.message().replace('\n', ", "),
+            }
         })
     }
 }
