@@ -105,7 +105,9 @@ pub enum InvalidPolicy {
     #[error("policy permits a server without a resource or without a key")]
     Server,
     /// A header that never passes upstream, or that carries the credential.
-    #[error("policy lets a header pass that never may: one that frames, routes or carries a credential")]
+    #[error(
+        "policy lets a header pass that never may: one that frames, routes or carries a credential"
+    )]
     RequestHeader,
     /// A limit of zero, or a timeout over the maximum.
     #[error("policy has a limit out of range: a timeout is at most ten minutes, and none is zero")]
