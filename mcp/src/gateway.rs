@@ -195,7 +195,7 @@ async fn dispatch(State(gateway): State<Arc<Gateway>>, request: Request) -> Resp
         Ok(Ok(response)) => axum::Json(response).into_response(),
         Ok(Err(error)) => {
             tracing::info!("dispatch: {error}");
-            axum::Json(Outcome::refused(error.code(), &error.to_string())).into_response()
+            axum::Json(Outcome::failed(&error)).into_response()
         }
         Err(refusal) => {
             tracing::info!("refused: {refusal}");

@@ -3,6 +3,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use dauth_dispatch::CallError;
 use dauth_protocol::{
     Code,
     limit::{DEFAULT_MAX_RESPONSE_BYTES, DEFAULT_TIMEOUT_MS, MAX_TIMEOUT_MS},
@@ -105,7 +106,7 @@ pub(super) struct Outcome {
     #[serde(skip_serializing_if = "Option::is_none")]
     response: Option<UpstreamResponse>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<CallError>,
+    error: Option<ErrorObject>,
 }
 
 #[derive(Debug, Serialize)]
@@ -119,7 +120,7 @@ struct UpstreamResponse {
 }
 
 #[derive(Debug, Serialize)]
-struct CallError {
+struct ErrorObject {
     code: Code,
     message: String,
     retryable: bool,
@@ -144,15 +145,40 @@ impl CallFailed {
             CallFailed::Body => Code::ResponseRefused,
         }
     }
+
+    /// Whether the same call may be made again: not, if it may have been made already.
+    fn retryable(&self) -> bool {
+        match self {
+            CallFailed::Dispatch(DispatchError::Call(CallError::Refused(refusal))) => {
+                refusal.retryable
+            }
+            CallFailed::Dispatch(DispatchError::Call(CallError::Broken(_)))
+            | CallFailed::TimedOut => false,
+            CallFailed::Dispatch(_) | CallFailed::Body => self.code().retryable(),
+        }
+    }
 }
 
 impl Outcome {
+    /// A request that was not carried out.
     pub(super) fn refused(code: Code, message: &str) -> Self {
-        let error = CallError {
+        Self::error(ErrorObject {
             code,
             message: message.to_owned(),
             retryable: code.retryable(),
-        };
+        })
+    }
+
+    /// A call that has no reply.
+    pub(super) fn failed(failed: &CallFailed) -> Self {
+        Self::error(ErrorObject {
+            code: failed.code(),
+            message: failed.to_string(),
+            retryable: failed.retryable(),
+        })
+    }
+
+    fn error(error: ErrorObject) -> Self {
         Self {
             success: false,
             response: None,
