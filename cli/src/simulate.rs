@@ -106,6 +106,7 @@ impl Simulate {
         if self.once {
             return held;
         }
+        narrator.invite(state.dir());
         // A step that did not hold has been told; the parties stay, to be looked into.
         let told = async {
             while let Some(death) = deaths.recv().await {

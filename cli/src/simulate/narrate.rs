@@ -107,7 +107,6 @@ impl Narrator {
     }
 
     pub(crate) fn finish(&self, dir: &Path, held: &Result<(), Failure>) {
-        let profile = dir.join("profile.toml");
         if self.output == Output::Json {
             let parties: serde_json::Map<_, _> = self
                 .parties
@@ -117,7 +116,7 @@ impl Narrator {
             return output::json(&json!({
                 "held": held.is_ok(),
                 "state_dir": dir,
-                "profile": profile,
+                "profile": dir.join("profile.toml"),
                 "parties": parties,
                 "steps": self.steps,
             }));
@@ -130,9 +129,19 @@ impl Narrator {
             ),
             Err(failure) => anstream::println!("{BAD}A step did not hold:{BAD:#} {failure}"),
         }
+    }
+
+    /// How to use the simulation while it stays up.
+    pub(crate) fn invite(&self, dir: &Path) {
+        if self.output == Output::Json {
+            return;
+        }
         anstream::println!();
         anstream::println!("To connect a credential of your own while this runs:");
-        anstream::println!("  export DAUTH_PROFILE='{}'", profile.display());
+        anstream::println!(
+            "  export DAUTH_PROFILE='{}'",
+            dir.join("profile.toml").display()
+        );
         let this = std::env::current_exe().unwrap_or_else(|_| "dauth".into());
         anstream::println!(
             "  {} connect NAME --base-url https://… --bearer --allow 'GET /**' --secret-file FILE",
