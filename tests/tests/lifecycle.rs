@@ -12,12 +12,15 @@ use std::{
     net::TcpListener,
     path::Path,
     process::Command,
-    time::{SystemTime, UNIX_EPOCH},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
 use dauth_attested_tls::connect as connect_attested;
-use dauth_tests::{Stack, Upstream, simulate_once, wait_until};
+use dauth_dispatch::DpopKey;
+use dauth_simulator::mcp_client::call_tool;
+use dauth_tests::{Stack, StackFile, Upstream, simulate_once, wait_until};
 use http::Response;
 use http_body_util::Full;
 use serde_json::Value;
@@ -127,6 +130,46 @@ async fn a_killed_enclave_comes_back_with_its_keys() {
     }
     assert_eq!(kept(&stack), kept_before);
     assert_eq!(keyset(&stack).await, keyset_before);
+}
+
+/// Whether the demo tool reaches the demo API through the MCP server.
+async fn tool_is_served(file: &StackFile) -> bool {
+    let key = DpopKey::generate().unwrap();
+    let resource = &file.clients.mcp.resource;
+    let tokens = file.clients.sdk.tokens(file);
+    let token = tokens
+        .client_credentials(resource, Some("demo:call"), &key)
+        .await
+        .unwrap();
+    let result = call_tool(
+        resource,
+        token,
+        Arc::new(key),
+        "whoami",
+        serde_json::Map::new(),
+    )
+    .await;
+    result.is_ok_and(|result| result["status"] == 200)
+}
+
+/// The MCP server holds an attested session with the enclave: it must make a new one by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_mcp_server_finds_the_enclave_that_took_over() {
+    let stack = Stack::start();
+    wait_until_idle(&stack);
+    let file = stack.file();
+    assert!(tool_is_served(&file).await);
+    kill("-KILL", file.enclave.pid);
+    wait_until("stack.json names the new enclave", || {
+        stack.file().enclave.pid != file.enclave.pid
+    });
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !tool_is_served(&file).await {
+        assert!(
+            Instant::now() < deadline,
+            "the MCP server never reached the new enclave"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
