@@ -170,13 +170,13 @@ impl Dispatcher {
     }
 }
 
-/// Refusals before anything is dialled that a newer token may not meet.
+/// Refusals before anything is dialled that a newer token may not meet. A revoked connection stays
+/// revoked: its handle is never given again.
 fn may_be_stale(code: Code) -> bool {
     matches!(
         code,
         Code::InvalidToken
             | Code::ConnectionNotFound
-            | Code::ConnectionRevoked
             | Code::ConnectionExpired
             | Code::DecryptionFailed
     )
