@@ -82,12 +82,7 @@ impl Owner {
             secret,
         };
         let admitted = self.admit(&keys, &sealing).await?;
-        let deposit = Deposit {
-            admitted: &admitted,
-            policy: &policy,
-            version: sealing.version,
-            expires: sealing.expires,
-        };
+        let deposit = Deposit::of(&sealing, &admitted);
         let token = self.token(Step::ControlPlane).await?;
         let access = self.access(&token);
         self.vault
@@ -142,12 +137,7 @@ impl Owner {
             secret,
         };
         let admitted = self.admit(&keys, &sealing).await?;
-        let deposit = Deposit {
-            admitted: &admitted,
-            policy: &policy,
-            version: sealing.version,
-            expires: sealing.expires,
-        };
+        let deposit = Deposit::of(&sealing, &admitted);
         self.vault.replace(handle, &deposit, &access).await?;
         Ok(sealing.version)
     }

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 
-use crate::{AdmittedRecord, Connection};
+use crate::{AdmittedRecord, Connection, seal::Sealing};
 
 /// The vault of one issuer.
 #[derive(Debug)]
@@ -73,13 +73,23 @@ impl VaultError {
 
 /// An admitted record on its way into the vault, with what the vault lists of it.
 pub(crate) struct Deposit<'a> {
-    pub(crate) admitted: &'a AdmittedRecord,
-    pub(crate) policy: &'a Policy,
-    pub(crate) version: u64,
-    pub(crate) expires: u64,
+    admitted: &'a AdmittedRecord,
+    policy: &'a Policy,
+    version: u64,
+    expires: u64,
 }
 
-impl Deposit<'_> {
+impl<'a> Deposit<'a> {
+    /// What was sealed, as the enclave admitted it.
+    pub(crate) fn of(sealing: &Sealing<'a>, admitted: &'a AdmittedRecord) -> Self {
+        Self {
+            admitted,
+            policy: sealing.policy,
+            version: sealing.version,
+            expires: sealing.expires,
+        }
+    }
+
     fn to_json(&self) -> serde_json::Value {
         let servers: Vec<&str> = (self.policy.servers.iter())
             .map(|server| server.resource.as_str())

@@ -2,7 +2,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
+    io,
     net::TcpListener,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dauth_client::private_file;
 use dauth_protocol::measurement::Pcr;
 use dauth_simulator::{KMS_CA_NAME, UPSTREAM_CA_NAME, ca::Authority, nsm::SimulatorRoot};
 use serde::{Deserialize, Serialize};
@@ -111,7 +112,7 @@ impl State {
                 let text = toml::to_string(&kept)
                     .map_err(|e| Failure::refused(format!("{}: {e}", file.display())))?;
                 // Last: a directory without this file is one whose first start did not finish.
-                write_private(&file, text.as_bytes()).map_err(failed)?;
+                private_file::write(&file, text.as_bytes()).map_err(failed)?;
                 kept
             }
             Err(error) => return Err(failed(error)),
@@ -182,7 +183,7 @@ impl State {
             Ok(text) => Ok(text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let secret = hex::encode(random::<32>().map_err(failed)?);
-                write_private(&path, secret.as_bytes()).map_err(failed)?;
+                private_file::write(&path, secret.as_bytes()).map_err(failed)?;
                 Ok(secret)
             }
             Err(error) => Err(failed(error)),
@@ -192,7 +193,7 @@ impl State {
     /// Writes a file that its owner alone may read.
     pub(crate) fn write(&self, below: &str, bytes: &[u8]) -> Result<(), Failure> {
         let path = self.path(below);
-        write_private(&path, bytes)
+        private_file::write(&path, bytes)
             .map_err(|e| Failure::refused(format!("cannot write {}: {e}", path.display())))
     }
 
@@ -264,14 +265,16 @@ fn make_authorities(dir: &Path) -> Result<(), Failure> {
     for (name, file) in [(UPSTREAM_CA_NAME, "upstream-ca"), (KMS_CA_NAME, "kms-ca")] {
         let authority = Authority::create(name).map_err(|e| Failure::refused(sentence(&e)))?;
         let certificate = trust.join(format!("{file}.pem"));
-        write_private(&certificate, authority.certificate_pem().as_bytes()).map_err(failed)?;
+        private_file::write(&certificate, authority.certificate_pem().as_bytes())
+            .map_err(failed)?;
         let key = trust.join(format!("{file}-key.pem"));
-        write_private(&key, authority.key_pem().as_bytes()).map_err(failed)?;
+        private_file::write(&key, authority.key_pem().as_bytes()).map_err(failed)?;
     }
     let root = SimulatorRoot::create(dauth_enclave::clock::now_s())
         .map_err(|e| Failure::refused(sentence(&e)))?;
-    write_private(&trust.join("nsm-root-key.pem"), root.to_pem().as_bytes()).map_err(failed)?;
-    write_private(
+    private_file::write(&trust.join("nsm-root-key.pem"), root.to_pem().as_bytes())
+        .map_err(failed)?;
+    private_file::write(
         &trust.join("nsm-root.pem"),
         root.certificate_pem().as_bytes(),
     )
@@ -299,22 +302,6 @@ fn lock(dir: &Path) -> Result<File, Failure> {
 
 fn private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-/// Writes a file atomically, for its owner alone.
-pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)
 }
 
 fn random<const N: usize>() -> io::Result<[u8; N]> {
