@@ -3,8 +3,9 @@ use std::{io, sync::Arc};
 
 use dauth_protocol::{
     DeploymentConfiguration, KeyConfiguration,
-    deployment::InvalidConfiguration,
+    deployment::{InvalidConfiguration, KeyPolicyRule},
     host::KeysetOrder,
+    key_configuration::GuardingKey,
     measurement::{CONFIGURATION_PCR, Pcr},
 };
 use sha2::{Digest, Sha384};
@@ -167,8 +168,13 @@ fn key_configuration(
         tls_key: tls.spki().to_vec(),
         recipients: keyset.recipients().iter().map(|key| key.public()).collect(),
         receipt_key: keyset.receipt_key().spki().to_vec(),
+        former_receipt_keys: Vec::new(),
         keyset_id: keyset.id().to_vec(),
         generation: keyset.generation(),
+        kms_key: GuardingKey {
+            arn: configuration.kms.key_arn.clone(),
+            policy: KeyPolicyRule::Unchecked,
+        },
         audience: configuration.audience.clone(),
         build: env!("CARGO_PKG_VERSION").to_owned(),
     }

@@ -22,9 +22,34 @@ pub struct DeploymentConfiguration {
     pub issuer_keys: IssuerKeys,
     /// Which KMS key releases the keyset.
     pub kms: Kms,
+    /// KMS keys that the keyset may still be under, beside [`DeploymentConfiguration::kms`]: until
+    /// the next generation, which is wrapped by that one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_kms: Vec<Kms>,
+    /// How often keys are replaced without an order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
     /// Images and configurations that may have made the keyset, beside the running one.
     #[serde(default)]
     pub predecessors: Vec<Predecessor>,
+}
+
+/// How often keys are replaced without an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotation {
+    /// Recipient keys older than this are replaced, in seconds. [`Rotation::DEFAULT`] where the
+    /// configuration says nothing.
+    pub recipient_keys_s: u64,
+}
+
+impl Rotation {
+    /// A week: what was recorded of a link stays closed when a later key is lost.
+    pub const DEFAULT: Self = Self {
+        recipient_keys_s: 7 * 24 * 3600,
+    };
+    /// Envelopes live for ten minutes: keys that change faster would outnumber them.
+    pub const MIN_RECIPIENT_KEYS_S: u64 = 600;
 }
 
 /// Where the issuer's keys come from: TLS to a measured address with a pinned key.
@@ -48,6 +73,26 @@ pub struct Kms {
     /// `https://host[:port]`, when not the region's public endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
+    /// What the enclave requires of the key's policy at boot.
+    #[serde(default, skip_serializing_if = "KeyPolicyRule::is_default")]
+    pub key_policy: KeyPolicyRule,
+}
+
+/// What the enclave requires of the KMS key's policy at boot, and says in its key configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyPolicyRule {
+    /// Nothing: its administrators may change which images open the keyset.
+    #[default]
+    Unchecked,
+    /// That nobody can change it, and that it lets this image and its predecessors alone use the key.
+    Locked,
+}
+
+impl KeyPolicyRule {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// An image and configuration that ran before.
@@ -109,13 +154,26 @@ impl DeploymentConfiguration {
         if hex::decode(&self.issuer_keys.spki_sha256).map(|h| h.len()) != Ok(32) {
             return invalid("issuer_keys.spki_sha256");
         }
-        if !self.kms.key_arn.starts_with("arn:") {
+        let rotation = self.rotation.unwrap_or(Rotation::DEFAULT);
+        if rotation.recipient_keys_s < Rotation::MIN_RECIPIENT_KEYS_S {
+            return invalid("rotation.recipient_keys_s: it is at least 600");
+        }
+        std::iter::once(&self.kms)
+            .chain(&self.former_kms)
+            .try_for_each(Kms::check)
+    }
+}
+
+impl Kms {
+    fn check(&self) -> Result<(), InvalidConfiguration> {
+        let invalid = |field| Err(InvalidConfiguration::Field(field));
+        if !self.key_arn.starts_with("arn:") {
             return invalid("kms.key_arn");
         }
-        if self.kms.region.is_empty() {
+        if self.region.is_empty() {
             return invalid("kms.region");
         }
-        match &self.kms.endpoint {
+        match &self.endpoint {
             Some(endpoint) if !endpoint.starts_with("https://") => invalid("kms.endpoint"),
             _ => Ok(()),
         }

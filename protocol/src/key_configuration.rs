@@ -1,10 +1,12 @@
 //! The keys of an enclave, as its evidence endorses them.
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 use sha2::{Digest, Sha384};
 
 use crate::{
     Purpose,
     cbor::{self, CborError},
+    deployment::KeyPolicyRule,
     limit::MAX_KEY_CONFIGURATION_BYTES,
 };
 
@@ -26,15 +28,29 @@ pub struct KeyConfiguration {
     /// SubjectPublicKeyInfo (DER) of the key that signs receipts: P-256.
     #[serde(with = "serde_bytes")]
     pub receipt_key: Vec<u8>,
+    /// The same of keys that signed receipts in earlier generations.
+    pub former_receipt_keys: Vec<ByteBuf>,
     /// The keyset's id: 16 random bytes.
     #[serde(with = "serde_bytes")]
     pub keyset_id: Vec<u8>,
     /// The keyset's generation: grows with every change.
     pub generation: u64,
+    /// What guards the keyset while no enclave runs.
+    pub kms_key: GuardingKey,
     /// The resource identifier of the enclave: `aud` of the tokens that it accepts.
     pub audience: String,
     /// The version of the enclave's program.
     pub build: String,
+}
+
+/// The KMS key that guards the keyset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuardingKey {
+    /// Its ARN.
+    pub arn: String,
+    /// Whether the enclave found at boot that nobody can change which images open the keyset.
+    pub policy: KeyPolicyRule,
 }
 
 /// An HPKE recipient key.

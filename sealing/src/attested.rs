@@ -63,6 +63,8 @@ impl AttestedRecipientKey {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use dauth_protocol::{deployment::KeyPolicyRule, key_configuration::GuardingKey};
+
     use super::*;
     use crate::{RecipientKey, randomness::tests::rng};
 
@@ -82,8 +84,13 @@ pub(crate) mod tests {
             tls_key: vec![1],
             recipients,
             receipt_key: vec![2],
+            former_receipt_keys: Vec::new(),
             keyset_id: vec![3; 16],
             generation: 1,
+            kms_key: GuardingKey {
+                arn: "arn:aws:kms:eu-west-1:000000000000:key/k".to_owned(),
+                policy: KeyPolicyRule::Unchecked,
+            },
             audience: AUDIENCE.to_owned(),
             build: "test".to_owned(),
         }

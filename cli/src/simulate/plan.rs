@@ -9,7 +9,7 @@ use dauth_mcp::gateway;
 use dauth_parent::configuration as parent;
 use dauth_protocol::{
     DeploymentConfiguration,
-    deployment::{IssuerKeys, Kms},
+    deployment::{IssuerKeys, KeyPolicyRule, Kms},
     measurement::{CONFIGURATION_PCR, Pcr},
 };
 use dauth_simulator::{demo_mcp, enclave, kms, upstream};
@@ -134,7 +134,10 @@ impl Plan {
                 key_arn: KEY_ARN.to_owned(),
                 region: REGION.to_owned(),
                 endpoint: Some(state.url("https", Port::Kms)),
+                key_policy: KeyPolicyRule::Unchecked,
             },
+            former_kms: Vec::new(),
+            rotation: None,
             predecessors: Vec::new(),
         };
         let bytes =

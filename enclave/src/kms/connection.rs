@@ -143,6 +143,7 @@ mod tests {
             key_arn: String::new(),
             region: "eu-west-1".to_owned(),
             endpoint: url.map(str::to_owned),
+            key_policy: deployment::KeyPolicyRule::Unchecked,
         })
     }
 

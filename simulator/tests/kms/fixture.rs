@@ -16,7 +16,7 @@ use dauth_enclave::{
 };
 use dauth_protocol::{
     DeploymentConfiguration,
-    deployment::{IssuerKeys, Kms, Predecessor},
+    deployment::{IssuerKeys, KeyPolicyRule, Kms, Predecessor},
     measurement::{CONFIGURATION_PCR, Pcr},
 };
 use dauth_simulator::{
@@ -170,7 +170,10 @@ fn deployment(kms: SocketAddr) -> DeploymentConfiguration {
             key_arn: KEY_ARN.to_owned(),
             region: "eu-west-1".to_owned(),
             endpoint: Some(format!("https://{kms}")),
+            key_policy: KeyPolicyRule::Unchecked,
         },
+        former_kms: Vec::new(),
+        rotation: None,
         predecessors: Vec::new(),
     }
 }

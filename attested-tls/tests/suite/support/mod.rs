@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dauth_attestation::{Images, ReferenceValues};
 use dauth_attested_tls::Expectations;
-use dauth_protocol::KeyConfiguration;
+use dauth_protocol::{KeyConfiguration, deployment::KeyPolicyRule, key_configuration::GuardingKey};
 
 pub(crate) const AUDIENCE: &str = "https://enclave.example";
 pub(crate) const PCR0: [u8; 48] = [0x5a; 48];
@@ -35,8 +35,13 @@ pub(crate) fn key_configuration(tls_key: &[u8]) -> KeyConfiguration {
         tls_key: tls_key.to_vec(),
         recipients: Vec::new(),
         receipt_key: Vec::new(),
+        former_receipt_keys: Vec::new(),
         keyset_id: vec![3; 16],
         generation: 1,
+        kms_key: GuardingKey {
+            arn: "arn:aws:kms:eu-west-1:000000000000:key/k".to_owned(),
+            policy: KeyPolicyRule::Unchecked,
+        },
         audience: AUDIENCE.to_owned(),
         build: "test".to_owned(),
     }

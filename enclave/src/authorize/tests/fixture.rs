@@ -72,7 +72,10 @@ pub(crate) fn configuration() -> DeploymentConfiguration {
             key_arn: "arn:aws:kms:eu-west-1:1:key/k".into(),
             region: "eu-west-1".into(),
             endpoint: None,
+            key_policy: Default::default(),
         },
+        former_kms: Vec::new(),
+        rotation: None,
         predecessors: Vec::new(),
     }
 }
