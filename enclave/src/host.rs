@@ -84,6 +84,19 @@ pub enum PutKeyset {
     AlreadyThere,
 }
 
+/// What became of a record that was sealed anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutRecord {
+    /// It is stored beside the one that it replaces.
+    Stored,
+    /// Another has replaced that one already.
+    Superseded,
+    /// The vault has none with that fingerprint.
+    NotFound,
+    /// Its owner revoked it.
+    Revoked,
+}
+
 impl HostServices {
     /// Host services over `transport`.
     pub fn new(transport: Arc<dyn Transport>) -> Self {
@@ -155,6 +168,26 @@ impl HostServices {
             Ok((StatusCode::NOT_FOUND, _)) => Err(RecordError::NotFound),
             Ok((StatusCode::GONE, _)) => Err(RecordError::Revoked),
             Ok(_) | Err(_) => Err(RecordError::Unavailable),
+        }
+    }
+
+    /// Stores the record of a fingerprint under a newer key: `admitted` is the JSON of
+    /// [`Admitted`](dauth_protocol::receipt::Admitted).
+    pub async fn put_record(
+        &self,
+        fingerprint: &Fingerprint,
+        admitted: Bytes,
+    ) -> Result<PutRecord, HostError> {
+        let request = request(Method::PUT, &format!("{}{fingerprint}", host::RECORDS))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(admitted))
+            .map_err(|_| HostError::Malformed)?;
+        match self.exchange(request, MAX_JSON_BYTES).await? {
+            (StatusCode::NO_CONTENT, _) => Ok(PutRecord::Stored),
+            (StatusCode::CONFLICT, _) => Ok(PutRecord::Superseded),
+            (StatusCode::NOT_FOUND, _) => Ok(PutRecord::NotFound),
+            (StatusCode::GONE, _) => Ok(PutRecord::Revoked),
+            (status, _) => Err(HostError::Status(status.as_u16())),
         }
     }
 
