@@ -1,7 +1,11 @@
 //! The certificates that a chain may end in.
 use rustls_pki_types::{CertificateDer, TrustAnchor, pem::PemObject};
 
-use crate::{Error, certificate::Certificate};
+use crate::{
+    Error,
+    certificate::Certificate,
+    chain::{At, Chain, Validity},
+};
 
 /// "AWS Nitro Enclaves Root-G1"; SHA-256 of its DER: see the test below.
 const AWS_NITRO_ROOT_PEM: &str = include_str!("aws-nitro-enclaves-root-g1.pem");
@@ -17,10 +21,22 @@ pub struct TrustAnchors {
 #[derive(Clone, Debug)]
 struct Anchor {
     key: TrustAnchor<'static>,
-    not_before_s: u64,
-    not_after_s: u64,
+    validity: Validity,
     path_length: Option<u64>,
 }
+
+/// An anchor in which a chain may end.
+#[derive(Debug)]
+pub(crate) struct Root<'a> {
+    pub(crate) index: AnchorIndex,
+    /// Its name and key.
+    pub(crate) key: &'a TrustAnchor<'static>,
+    pub(crate) validity: Validity,
+}
+
+/// Which of the anchors of a [`TrustAnchors`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AnchorIndex(pub(crate) usize);
 
 /// Why something is no trust anchor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,32 +80,31 @@ impl TrustAnchors {
         })
     }
 
-    /// The anchors that are themselves valid at `now_s` and allow so many intermediates below them.
-    /// webpki takes the validity and the pathLenConstraint of an anchor for granted.
-    pub(crate) fn usable(
-        &self,
-        now_s: u64,
-        intermediates: usize,
-    ) -> Result<Vec<TrustAnchor<'_>>, Error> {
-        let valid = |anchor: &&Anchor| (anchor.not_before_s..=anchor.not_after_s).contains(&now_s);
-        if !self.anchors.iter().any(|anchor| valid(&anchor)) {
-            return Err(Error::NoValidAnchor);
+    /// The anchors that bear the name of the chain's root, are themselves valid at the time given
+    /// and allow as many certificates below them. webpki takes all that for granted.
+    pub(crate) fn roots_of(&self, chain: &Chain<'_>, at: At) -> Result<Vec<Root<'_>>, Error> {
+        let mut refusal = Error::UnknownRoot;
+        let mut roots = Vec::new();
+        for (index, anchor) in (0..).map(AnchorIndex).zip(&self.anchors) {
+            if anchor.key.subject.as_ref() != chain.root_name {
+                continue;
+            }
+            if !anchor.validity.contains(at.now_s) {
+                refusal = Error::NoValidAnchor;
+            } else if !anchor.allows_below(chain.intermediates()) {
+                refusal = Error::PathLength;
+            } else {
+                roots.push(Root {
+                    index,
+                    key: &anchor.key,
+                    validity: anchor.validity,
+                });
+            }
         }
-        let usable: Vec<_> = self
-            .anchors
-            .iter()
-            .filter(valid)
-            .filter(|anchor| {
-                anchor
-                    .path_length
-                    .is_none_or(|max| intermediates as u64 <= max)
-            })
-            .map(|anchor| anchor.key.clone())
-            .collect();
-        if usable.is_empty() {
-            return Err(Error::PathLength);
+        if roots.is_empty() {
+            return Err(refusal);
         }
-        Ok(usable)
+        Ok(roots)
     }
 }
 
@@ -104,10 +119,13 @@ impl Anchor {
         }
         Ok(Self {
             key,
-            not_before_s: certificate.not_before_s,
-            not_after_s: certificate.not_after_s,
+            validity: certificate.validity(),
             path_length: certificate.path_length,
         })
+    }
+
+    fn allows_below(&self, authorities: usize) -> bool {
+        self.path_length.is_none_or(|max| authorities as u64 <= max)
     }
 }
 
@@ -150,15 +168,5 @@ mod tests {
             Some(AnchorError::NotACertificate)
         );
         assert_eq!(TrustAnchors::from_pem("").err(), Some(AnchorError::NotPem));
-    }
-
-    #[test]
-    fn an_anchor_counts_only_while_it_is_valid() {
-        let anchors = TrustAnchors::aws_nitro();
-        assert!(anchors.usable(1_572_269_285, 3).is_ok());
-        for outside in [1_572_269_284, 2_519_044_086] {
-            let refused = anchors.usable(outside, 3).err();
-            assert_eq!(refused, Some(Error::NoValidAnchor));
-        }
     }
 }

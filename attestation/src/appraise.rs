@@ -1,12 +1,5 @@
-//! The verifier (RFC 9334 section 5): the checks, in their order.
-use rustls_pki_types::CertificateDer;
-
-use crate::{
-    AttestationResult, Error, MAX_DOCUMENT_BYTES, Policy, SignatureAlgorithms, TrustAnchors,
-    chain::{self, At},
-    cose::CoseSign1,
-    document::Document,
-};
+//! One document, judged by itself.
+use crate::{AttestationResult, Error, Policy, SignatureAlgorithms, TrustAnchors, verifier::Judge};
 
 /// Everything that evidence is judged by, time included.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +13,8 @@ pub struct Appraisal<'a> {
 }
 
 /// Appraises a document with the signature algorithms of aws-lc-rs.
+///
+/// Each call verifies the whole chain. A [`Verifier`](crate::Verifier) can remember chains.
 #[cfg(feature = "aws-lc-rs")]
 pub fn appraise(document: &[u8], appraisal: &Appraisal<'_>) -> Result<AttestationResult, Error> {
     appraise_with(SignatureAlgorithms::aws_lc_rs(), document, appraisal)
@@ -31,24 +26,10 @@ pub fn appraise_with(
     document: &[u8],
     appraisal: &Appraisal<'_>,
 ) -> Result<AttestationResult, Error> {
-    if document.len() > MAX_DOCUMENT_BYTES {
-        return Err(Error::TooLong(document.len()));
-    }
-    let message = CoseSign1::parse(document)?;
-    let document = Document::parse(message.payload)?;
-    let at = At {
-        now_s: appraisal.now_ms / 1000,
-        leeway_s: appraisal.policy.leeway.as_secs(),
-    };
-    let signer = CertificateDer::from(document.certificate);
-    let chain = chain::verify(
-        &signer,
-        &document.cabundle,
-        appraisal.anchors,
+    let judge = Judge {
+        anchors: appraisal.anchors,
         algorithms,
-        at,
-    )?;
-    chain.verify(&message.to_be_signed(), &message.signature_der())?;
-    appraisal.policy.check(&document, appraisal.now_ms)?;
-    Ok(AttestationResult::accepted(&document, &chain))
+        cache: None,
+    };
+    judge.appraise(document, appraisal.policy, appraisal.now_ms)
 }

@@ -24,6 +24,7 @@ pub enum CborError {
 }
 
 const UNSIGNED: u8 = 0;
+const NEGATIVE: u8 = 1;
 const BYTES: u8 = 2;
 const TEXT: u8 = 3;
 const ARRAY: u8 = 4;
@@ -92,6 +93,15 @@ impl<'a> Reader<'a> {
         self.definite(UNSIGNED)
     }
 
+    /// An integer of either sign. What `i64` cannot hold becomes its nearest value.
+    pub(crate) fn integer(&mut self) -> Result<i64, CborError> {
+        let saturated = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        match self.rest.first().map(|initial| initial >> 5) {
+            Some(NEGATIVE) => self.definite(NEGATIVE).map(|value| -1 - saturated(value)),
+            _ => self.unsigned().map(saturated),
+        }
+    }
+
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], CborError> {
         let length = self.definite(BYTES)?;
         self.take(length)
@@ -114,11 +124,6 @@ impl<'a> Reader<'a> {
     /// The head of an array of definite length: how many items follow.
     pub(crate) fn definite_array(&mut self) -> Result<u64, CborError> {
         self.definite(ARRAY)
-    }
-
-    /// The head of a map of definite length: how many pairs follow.
-    pub(crate) fn definite_map(&mut self) -> Result<u64, CborError> {
-        self.definite(MAP)
     }
 
     pub(crate) fn array(&mut self) -> Result<Items, CborError> {
@@ -153,7 +158,7 @@ impl<'a> Reader<'a> {
             25 => 2,
             26 => 4,
             27 => 8,
-            31 if major != UNSIGNED => return Ok(None),
+            31 if !matches!(major, UNSIGNED | NEGATIVE) => return Ok(None),
             _ => return Err(CborError::Length),
         };
         let argument = self.take(width)?;
@@ -197,6 +202,28 @@ mod tests {
             assert_eq!(Reader::new(&[initial]).bytes(), Err(CborError::Length));
         }
         assert_eq!(Reader::new(&[0x1f]).unsigned(), Err(CborError::Length));
+    }
+
+    #[test]
+    fn integers_have_both_signs() {
+        for (encoded, expected) in [
+            (&[0x18, 0x22][..], Ok(34)),
+            (&[0x38, 0x22], Ok(-35)),
+            (&[0x20], Ok(-1)),
+            (
+                &[0x3b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+                Ok(i64::MIN),
+            ),
+            (
+                &[0x1b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+                Ok(i64::MAX),
+            ),
+            (&[0x3f], Err(CborError::Length)),
+            (&[0x40], Err(CborError::UnexpectedType)),
+            (&[], Err(CborError::Truncated)),
+        ] {
+            assert_eq!(Reader::new(encoded).integer(), expected);
+        }
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! What a certificate says of itself (RFC 5280 section 4.1): validity, key usage, CA.
-use crate::der::{Der, tag};
+use crate::{
+    chain::Validity,
+    der::{Der, tag},
+};
 
 /// id-ce-keyUsage, 2.5.29.15.
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
@@ -66,6 +69,19 @@ impl<'a> Certificate<'a> {
     /// Whether its key may sign documents: digitalSignature, bit 0 (RFC 5280 section 4.2.1.3).
     pub(crate) fn may_sign_data(&self) -> bool {
         self.key_usage & 0x80 != 0
+    }
+
+    /// When it is valid.
+    pub(crate) fn validity(&self) -> Validity {
+        Validity {
+            from_s: self.not_before_s,
+            until_s: self.not_after_s,
+        }
+    }
+
+    /// Whether it allows so many CA certificates between it and a signer.
+    pub(crate) fn allows_below(&self, authorities: usize) -> bool {
+        self.path_length.is_none_or(|max| authorities as u64 <= max)
     }
 
     fn read_extensions(&mut self, mut extensions: Der<'_>) -> Option<()> {

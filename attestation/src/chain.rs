@@ -1,28 +1,14 @@
 //! From `certificate` through `cabundle` to a pinned root (RFC 5280 section 6.1).
+//!
+//! Two steps. [`Chain::read`] applies every rule that costs no signature, at the time given, each
+//! time. [`Chain::verify`] is what a cache may spare: the path and its signatures.
 use core::time::Duration;
 
 use rustls_pki_types::{CertificateDer, UnixTime};
+use sha2::{Digest, Sha384};
 use webpki::{EndEntityCert, KeyUsage};
 
-use crate::{Error, Field, SignatureAlgorithms, TrustAnchors, certificate::Certificate};
-
-/// Proof that a chain holds, and its signer.
-pub(crate) struct VerifiedChain<'a> {
-    signer: EndEntityCert<'a>,
-    algorithms: SignatureAlgorithms,
-    /// The time in which all certificates of the chain are valid, in Unix seconds.
-    pub(crate) valid_from_s: u64,
-    pub(crate) valid_until_s: u64,
-}
-
-impl VerifiedChain<'_> {
-    /// Verifies a signature by the key at the end of the chain.
-    pub(crate) fn verify(&self, message: &[u8], signature_der: &[u8]) -> Result<(), Error> {
-        self.signer
-            .verify_signature(self.algorithms.p384_sha384(), message, signature_der)
-            .map_err(|_| Error::DocumentSignature)
-    }
-}
+use crate::{Error, Field, SignatureAlgorithms, anchors::Root, certificate::Certificate};
 
 /// When a chain is judged.
 #[derive(Clone, Copy)]
@@ -32,86 +18,154 @@ pub(crate) struct At {
     pub(crate) leeway_s: u64,
 }
 
-/// Verifies the chain of `signer` over `cabundle`, the root first. The bundled root is ignored.
-pub(crate) fn verify<'a>(
-    signer: &'a CertificateDer<'a>,
-    cabundle: &[&'a [u8]],
-    anchors: &TrustAnchors,
-    algorithms: SignatureAlgorithms,
-    at: At,
-) -> Result<VerifiedChain<'a>, Error> {
-    let intermediates: Vec<CertificateDer<'a>> = cabundle
-        .iter()
-        .skip(1)
-        .map(|&der| CertificateDer::from(der))
-        .collect();
+/// The time in which something is valid, in Unix seconds: the first and the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Validity {
+    pub(crate) from_s: u64,
+    pub(crate) until_s: u64,
+}
 
-    let leaf = Certificate::parse(signer).ok_or(Error::NotACertificate(Field::Certificate))?;
-    // notBefore of the signer alone gets leeway. webpki knows one time for all certificates, so it
-    // is told notBefore where that is a little ahead; the others are held to the true time here.
-    check_validity(&leaf, Field::Certificate, at.now_s.max(leaf.not_before_s))?;
-    if leaf.not_before_s > at.now_s.saturating_add(at.leeway_s) {
-        return Err(Error::NotYetValid {
-            field: Field::Certificate,
-            not_before_s: leaf.not_before_s,
-        });
+impl Validity {
+    pub(crate) fn contains(self, now_s: u64) -> bool {
+        (self.from_s..=self.until_s).contains(&now_s)
     }
-    if !leaf.may_sign_data() {
-        return Err(Error::NoDigitalSignature);
-    }
-    if leaf.path_length.is_some() {
-        return Err(Error::LeafPathLength);
-    }
-    let (mut valid_from_s, mut valid_until_s) = (leaf.not_before_s, leaf.not_after_s);
-    let mut below = vec![leaf];
-    for der in intermediates.iter().rev() {
-        let issuer = Certificate::parse(der).ok_or(Error::NotACertificate(Field::Cabundle))?;
-        check_validity(&issuer, Field::Cabundle, at.now_s)?;
-        if !issuer.may_sign_certificates() {
-            return Err(Error::NoKeyCertSign);
+
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            from_s: self.from_s.max(other.from_s),
+            until_s: self.until_s.min(other.until_s),
         }
-        // Names that line up and never repeat leave webpki one path to try. Among certificates of
-        // one name it would try them in every order, a signature each time.
-        let lines_up = below
-            .last()
-            .is_some_and(|last| last.issuer == issuer.subject);
-        if !lines_up || below.iter().any(|lower| lower.subject == issuer.subject) {
+    }
+}
+
+/// The SHA-384 of every certificate of a chain, in its order, without the bundled root.
+pub(crate) type ChainId = [u8; 48];
+
+/// Certificates that claim to be a chain, each of which may stand where it does and is valid at the
+/// time given. Nobody has verified their signatures.
+pub(crate) struct Chain<'a> {
+    signer: CertificateDer<'a>,
+    /// As in `cabundle`, without its root: that comes from the party that is to be verified.
+    intermediates: Vec<CertificateDer<'a>>,
+    /// When webpki is to judge the certificates.
+    judged_s: u64,
+    /// The issuer of the uppermost certificate: the name of the root.
+    pub(crate) root_name: &'a [u8],
+    /// The time in which all of them are valid.
+    pub(crate) validity: Validity,
+}
+
+impl<'a> Chain<'a> {
+    pub(crate) fn read(signer: &'a [u8], cabundle: &[&'a [u8]], at: At) -> Result<Self, Error> {
+        let leaf = Certificate::parse(signer).ok_or(Error::NotACertificate(Field::Certificate))?;
+        // notBefore of the signer alone gets leeway. webpki knows one time for all certificates, so
+        // it is told notBefore where that is a little ahead; the others are held to both times here.
+        let judged_s = at.now_s.max(leaf.not_before_s);
+        check_validity(&leaf, Field::Certificate, judged_s)?;
+        if leaf.not_before_s > at.now_s.saturating_add(at.leeway_s) {
+            return Err(Error::NotYetValid {
+                field: Field::Certificate,
+                not_before_s: leaf.not_before_s,
+            });
+        }
+        if !leaf.may_sign_data() {
+            return Err(Error::NoDigitalSignature);
+        }
+        if leaf.path_length.is_some() {
+            return Err(Error::LeafPathLength);
+        }
+        if leaf.is_ca {
+            return Err(Error::LeafIsCa);
+        }
+        let mut chain = Self {
+            signer: CertificateDer::from(signer),
+            intermediates: Vec::with_capacity(cabundle.len()),
+            judged_s,
+            root_name: leaf.issuer,
+            validity: leaf.validity(),
+        };
+        let mut names = vec![leaf.subject];
+        for &der in cabundle.iter().skip(1).rev() {
+            let issuer = Certificate::parse(der).ok_or(Error::NotACertificate(Field::Cabundle))?;
+            check_validity(&issuer, Field::Cabundle, at.now_s)?;
+            check_validity(&issuer, Field::Cabundle, judged_s)?;
+            if !issuer.is_ca {
+                return Err(Error::IssuerNotCa);
+            }
+            if !issuer.may_sign_certificates() {
+                return Err(Error::NoKeyCertSign);
+            }
+            // Names that line up and never repeat leave webpki one path to try. Among certificates
+            // of one name it would try them in every order, a signature each time.
+            if issuer.subject != chain.root_name || names.contains(&issuer.subject) {
+                return Err(Error::CabundleOrder);
+            }
+            if !issuer.allows_below(chain.intermediates.len()) {
+                return Err(Error::PathLength);
+            }
+            names.push(issuer.subject);
+            chain.root_name = issuer.issuer;
+            chain.validity = chain.validity.and(issuer.validity());
+            chain.intermediates.push(CertificateDer::from(der));
+        }
+        chain.intermediates.reverse();
+        Ok(chain)
+    }
+
+    /// The certificate whose key signs documents. Its key is nobody's until the chain is verified.
+    pub(crate) fn signer(&self) -> Result<EndEntityCert<'_>, Error> {
+        EndEntityCert::try_from(&self.signer)
+            .map_err(|_| Error::NotACertificate(Field::Certificate))
+    }
+
+    /// How many CA certificates there are between the root and the signer.
+    pub(crate) fn intermediates(&self) -> usize {
+        self.intermediates.len()
+    }
+
+    /// What no two chains have in common.
+    pub(crate) fn id(&self) -> ChainId {
+        let mut digest = Sha384::new();
+        for der in self.intermediates.iter().chain([&self.signer]) {
+            // With its length each certificate ends where it ends.
+            digest.update((der.len() as u64).to_be_bytes());
+            digest.update(der);
+        }
+        digest.finalize().into()
+    }
+
+    /// Verifies the signatures from one of these roots down to `signer`, which is that of this
+    /// chain.
+    pub(crate) fn verify<'r, 'k>(
+        &self,
+        signer: &EndEntityCert<'_>,
+        roots: &'r [Root<'k>],
+        algorithms: SignatureAlgorithms,
+    ) -> Result<&'r Root<'k>, Error> {
+        let keys: Vec<_> = roots.iter().map(|root| root.key.clone()).collect();
+        let path = signer
+            .verify_for_usage(
+                &[algorithms.p384_sha384()],
+                &keys,
+                &self.intermediates,
+                UnixTime::since_unix_epoch(Duration::from_secs(self.judged_s)),
+                // No certificate here has an extended key usage; one for servers alone is refused.
+                KeyUsage::client_auth(),
+                // AWS: no revocation check; leaf certificates live three hours.
+                None,
+                None,
+            )
+            .map_err(rule_broken)?;
+        // Every certificate of the bundle is one that was verified, and in its place.
+        let verified = path.intermediate_certificates().map(|issuer| issuer.der());
+        if !verified.eq(self.intermediates.iter().rev().cloned()) {
             return Err(Error::CabundleOrder);
         }
-        valid_from_s = valid_from_s.max(issuer.not_before_s);
-        valid_until_s = valid_until_s.min(issuer.not_after_s);
-        below.push(issuer);
+        roots
+            .iter()
+            .find(|root| root.key == path.anchor())
+            .ok_or(Error::UnknownRoot)
     }
-
-    let anchors = anchors.usable(at.now_s, intermediates.len())?;
-    let time = Duration::from_secs(at.now_s.max(leaf.not_before_s));
-    let end_entity =
-        EndEntityCert::try_from(signer).map_err(|_| Error::NotACertificate(Field::Certificate))?;
-    let path = end_entity
-        .verify_for_usage(
-            &[algorithms.p384_sha384()],
-            &anchors,
-            &intermediates,
-            UnixTime::since_unix_epoch(time),
-            // No certificate here has an extended key usage; one for servers alone is refused.
-            KeyUsage::client_auth(),
-            // AWS: no revocation check; leaf certificates live three hours.
-            None,
-            None,
-        )
-        .map_err(rule_broken)?;
-    // Every certificate of the bundle is one that was verified, and in its place.
-    let verified = path.intermediate_certificates().map(|issuer| issuer.der());
-    if !verified.eq(intermediates.iter().rev().cloned()) {
-        return Err(Error::CabundleOrder);
-    }
-    drop(path);
-    Ok(VerifiedChain {
-        signer: end_entity,
-        algorithms,
-        valid_from_s,
-        valid_until_s,
-    })
 }
 
 fn check_validity(certificate: &Certificate<'_>, field: Field, now_s: u64) -> Result<(), Error> {
@@ -137,6 +191,15 @@ fn rule_broken(error: webpki::Error) -> Error {
         webpki::Error::EndEntityUsedAsCa => Error::IssuerNotCa,
         webpki::Error::CaUsedAsEndEntity => Error::LeafIsCa,
         webpki::Error::PathLenConstraintViolated => Error::PathLength,
+        webpki::Error::UnsupportedCriticalExtension => Error::CriticalExtension,
+        webpki::Error::RequiredEkuNotFoundContext(_) | webpki::Error::EmptyEkuExtension => {
+            Error::ExtendedKeyUsage
+        }
+        webpki::Error::SignatureAlgorithmMismatch
+        | webpki::Error::UnsupportedSignatureAlgorithmContext(_)
+        | webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+            Error::CertificateAlgorithm
+        }
         other => Error::Chain(other),
     }
 }

@@ -1,10 +1,10 @@
-//! COSE_Sign1 (RFC 9052 section 4.2), in the one form that an NSM emits.
-use crate::{Error, cbor::Reader};
+//! COSE_Sign1 (RFC 9052 section 4.2), as an NSM emits it.
+use webpki::EndEntityCert;
+
+use crate::{Error, SignatureAlgorithms, cbor::Reader, header};
 
 /// Tag 18, COSE_Sign1 (RFC 9052 section 2), in one byte. It may stand in front.
 const TAG_COSE_SIGN1: u8 = 0xd2;
-/// `{1: -35}`: alg ES384, and nothing else (no `crit`, no content type).
-const PROTECTED_ES384: &[u8] = &[0xa1, 0x01, 0x38, 0x22];
 /// r and s of ECDSA over P-384 (RFC 9053 section 2.1).
 const SIGNATURE_BYTES: usize = 2 * INTEGER_BYTES;
 const INTEGER_BYTES: usize = 48;
@@ -12,6 +12,7 @@ const INTEGER_BYTES: usize = 48;
 /// A signed message whose signature has not been verified.
 #[derive(Debug)]
 pub(crate) struct CoseSign1<'a> {
+    protected: &'a [u8],
     pub(crate) payload: &'a [u8],
     r: &'a [u8],
     s: &'a [u8],
@@ -24,10 +25,10 @@ impl<'a> CoseSign1<'a> {
         if reader.definite_array().map_err(Error::Envelope)? != 4 {
             return Err(Error::NotCoseSign1);
         }
-        if reader.bytes().map_err(Error::Envelope)? != PROTECTED_ES384 {
-            return Err(Error::ProtectedHeader);
-        }
-        if reader.definite_map().map_err(Error::Envelope)? != 0 {
+        let protected = reader.bytes().map_err(Error::Envelope)?;
+        header::require_es384_alone(protected)?;
+        let mut unprotected = reader.map().map_err(Error::Envelope)?;
+        if unprotected.advance(&mut reader).map_err(Error::Envelope)? {
             return Err(Error::UnprotectedHeader);
         }
         let payload = reader.bytes().map_err(Error::Envelope)?;
@@ -37,36 +38,47 @@ impl<'a> CoseSign1<'a> {
             return Err(Error::SignatureLength(signature.len()));
         }
         let (r, s) = signature.split_at(INTEGER_BYTES);
-        Ok(Self { payload, r, s })
+        Ok(Self {
+            protected,
+            payload,
+            r,
+            s,
+        })
+    }
+
+    /// Verifies the signature by the key of `signer` (RFC 9052 section 4.4).
+    pub(crate) fn verify(
+        &self,
+        signer: &EndEntityCert<'_>,
+        algorithms: SignatureAlgorithms,
+    ) -> Result<(), Error> {
+        signer
+            .verify_signature(
+                algorithms.p384_sha384(),
+                &self.to_be_signed(),
+                &self.signature_der(),
+            )
+            .map_err(|error| match error {
+                webpki::Error::InvalidSignatureForPublicKey => Error::DocumentSignature,
+                _ => Error::SignerKey,
+            })
     }
 
     /// The Sig_structure (RFC 9052 section 4.4): what is signed.
-    pub(crate) fn to_be_signed(&self) -> Vec<u8> {
-        const CONTEXT: &[u8] = b"\x84\x6aSignature1\x44\xa1\x01\x38\x22\x40";
-        let length = self.payload.len() as u64;
-        let mut message = Vec::with_capacity(CONTEXT.len() + 9 + self.payload.len());
+    fn to_be_signed(&self) -> Vec<u8> {
+        const CONTEXT: &[u8] = b"\x84\x6aSignature1";
+        const NO_EXTERNAL_DATA: &[u8] = &[0x40];
+        let mut message =
+            Vec::with_capacity(CONTEXT.len() + self.protected.len() + self.payload.len() + 19);
         message.extend_from_slice(CONTEXT);
-        // The shortest head of a byte string (RFC 8949 section 4.2.1), as the signer has it.
-        let be = length.to_be_bytes();
-        match length {
-            0..=23 => message.push(0x40 | be[7]),
-            24..=0xff => message.extend_from_slice(&[0x58, be[7]]),
-            0x100..=0xffff => message.extend_from_slice(&[0x59, be[6], be[7]]),
-            0x1_0000..=0xffff_ffff => {
-                message.push(0x5a);
-                message.extend_from_slice(&be[4..]);
-            }
-            _ => {
-                message.push(0x5b);
-                message.extend_from_slice(&be);
-            }
-        }
-        message.extend_from_slice(self.payload);
+        push_bytes(&mut message, self.protected);
+        message.extend_from_slice(NO_EXTERNAL_DATA);
+        push_bytes(&mut message, self.payload);
         message
     }
 
     /// The signature as X.509 has it: a DER SEQUENCE of two INTEGERs (RFC 3279 section 2.2.3).
-    pub(crate) fn signature_der(&self) -> Vec<u8> {
+    fn signature_der(&self) -> Vec<u8> {
         let mut integers = Vec::with_capacity(2 * (INTEGER_BYTES + 3));
         push_integer(&mut integers, self.r);
         push_integer(&mut integers, self.s);
@@ -76,6 +88,26 @@ impl<'a> CoseSign1<'a> {
         der.extend_from_slice(&integers);
         der
     }
+}
+
+/// A byte string with the shortest head (RFC 8949 section 4.2.1), as the signer has it.
+fn push_bytes(message: &mut Vec<u8>, bytes: &[u8]) {
+    let length = bytes.len() as u64;
+    let be = length.to_be_bytes();
+    match length {
+        0..=23 => message.push(0x40 | be[7]),
+        24..=0xff => message.extend_from_slice(&[0x58, be[7]]),
+        0x100..=0xffff => message.extend_from_slice(&[0x59, be[6], be[7]]),
+        0x1_0000..=0xffff_ffff => {
+            message.push(0x5a);
+            message.extend_from_slice(&be[4..]);
+        }
+        _ => {
+            message.push(0x5b);
+            message.extend_from_slice(&be);
+        }
+    }
+    message.extend_from_slice(bytes);
 }
 
 /// A positive DER INTEGER: no leading zeros but the one that keeps the sign.
@@ -143,17 +175,19 @@ mod tests {
 
     #[test]
     fn any_header_but_es384_alone_is_refused() {
+        let es256 = HeaderBuilder::new().algorithm(iana::Algorithm::ES256);
         let headers = [
-            HeaderBuilder::new().build(),
-            HeaderBuilder::new()
-                .algorithm(iana::Algorithm::ES256)
-                .build(),
-            es384().key_id(b"k".to_vec()).build(),
-            es384().add_critical(iana::HeaderParameter::Alg).build(),
+            (HeaderBuilder::new().build(), Error::NoAlgorithm),
+            (es256.build(), Error::OtherAlgorithm),
+            (es384().key_id(b"k".to_vec()).build(), Error::OtherHeader),
+            (
+                es384().add_critical(iana::HeaderParameter::Alg).build(),
+                Error::CriticalHeader,
+            ),
         ];
-        for header in headers {
+        for (header, expected) in headers {
             let bytes = signed(header, b"p").to_vec().expect("encode");
-            assert_eq!(CoseSign1::parse(&bytes).err(), Some(Error::ProtectedHeader));
+            assert_eq!(CoseSign1::parse(&bytes).err(), Some(expected));
         }
         let mut unprotected = signed(es384().build(), b"p");
         unprotected.unprotected.key_id = b"k".to_vec();
@@ -162,6 +196,21 @@ mod tests {
             CoseSign1::parse(&bytes).err(),
             Some(Error::UnprotectedHeader)
         );
+    }
+
+    #[test]
+    fn the_header_is_signed_as_it_was_encoded() {
+        let header = [0xbf, 0x01, 0x38, 0x22, 0xff];
+        let mut bytes = [
+            &[0x84, 0x45],
+            &header[..],
+            &[0xbf, 0xff, 0x41, b'p', 0x58, 0x60],
+        ]
+        .concat();
+        bytes.resize(bytes.len() + SIGNATURE_BYTES, 1);
+        let message = CoseSign1::parse(&bytes).expect("parse").to_be_signed();
+        let expected = [b"\x84\x6aSignature1\x45", &header[..], b"\x40\x41p"].concat();
+        assert_eq!(message, expected);
     }
 
     #[test]

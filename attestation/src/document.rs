@@ -54,6 +54,14 @@ impl Field {
             _ => return None,
         })
     }
+
+    /// The certificates that are in this field, in words.
+    pub(crate) fn certificate(self) -> &'static str {
+        match self {
+            Self::Cabundle => "a CA certificate of cabundle",
+            _ => "the signing certificate",
+        }
+    }
 }
 
 impl fmt::Display for Field {

@@ -1,5 +1,5 @@
 //! Why evidence is refused: one variant for each rule.
-use crate::{CborError, Field};
+use crate::{CborError, Field, utc::Utc};
 
 /// The rule that a document breaks. "AWS" is `docs/attestation_process.md` of the
 /// NSM API.
@@ -18,9 +18,26 @@ pub enum Error {
     /// The outer array has another number of items.
     #[error("the document is not a COSE_Sign1: not an array of four items (RFC 9052 section 4.2)")]
     NotCoseSign1,
-    /// Another algorithm, or another header parameter (`crit` too).
-    #[error("the protected header is not {{1: -35}}, ES384 alone (AWS section 3.1)")]
-    ProtectedHeader,
+    /// The protected header is not one CBOR map.
+    #[error("the protected header is not one CBOR map (RFC 9052 section 3): {0}")]
+    ProtectedHeader(#[source] CborError),
+    /// No alg in the protected header.
+    #[error("the protected header names no algorithm: AWS signs with ES384 (AWS section 3.1)")]
+    NoAlgorithm,
+    /// Another algorithm than ES384.
+    #[error("the protected header names another algorithm than ES384 (AWS section 3.1)")]
+    OtherAlgorithm,
+    /// alg, twice.
+    #[error("the protected header names its algorithm twice (RFC 9052 section 3)")]
+    DuplicateAlgorithm,
+    /// crit: extensions that must be understood. None is.
+    #[error(
+        "the protected header has crit, and this verifier knows no critical extension (RFC 9052 section 3.1)"
+    )]
+    CriticalHeader,
+    /// Any other protected parameter.
+    #[error("the protected header has a parameter besides the algorithm (AWS section 3.1)")]
+    OtherHeader,
     /// An unprotected header parameter, which nobody has signed.
     #[error("the unprotected header is not empty (AWS section 3.1)")]
     UnprotectedHeader,
@@ -82,7 +99,7 @@ pub enum Error {
     #[error("cabundle has more than 7 certificates: no path is that long (bound of this verifier)")]
     LongCabundle,
     /// A certificate that is too short or too long.
-    #[error("a certificate in {field} has {length} bytes: 1 to 1024 (AWS section 3.2.2.2)")]
+    #[error("{} has {length} bytes: it may have 1 to 1024 (AWS section 3.2.2.2)", .field.certificate())]
     CertificateLength {
         /// `certificate` or `cabundle`.
         field: Field,
@@ -100,10 +117,10 @@ pub enum Error {
 
     // Chain.
     /// Bytes that are no certificate.
-    #[error("a certificate in {0} is not X.509 version 3 in DER (RFC 5280 section 4.1)")]
+    #[error("{} is not X.509 version 3 in DER (RFC 5280 section 4.1)", .0.certificate())]
     NotACertificate(Field),
     /// A certificate whose time has not come.
-    #[error("a certificate in {field} is not valid before {not_before_s} (AWS section 3.2.3.1)")]
+    #[error("{} is not valid before {} (AWS section 3.2.3.1)", .field.certificate(), Utc(*.not_before_s))]
     NotYetValid {
         /// `certificate` or `cabundle`.
         field: Field,
@@ -111,7 +128,7 @@ pub enum Error {
         not_before_s: u64,
     },
     /// A certificate whose time is over.
-    #[error("a certificate in {field} is not valid after {not_after_s} (AWS section 3.2.3.1)")]
+    #[error("{} is not valid after {} (AWS section 3.2.3.1)", .field.certificate(), Utc(*.not_after_s))]
     Expired {
         /// `certificate` or `cabundle`.
         field: Field,
@@ -119,10 +136,10 @@ pub enum Error {
         not_after_s: u64,
     },
     /// An issuer without keyCertSign.
-    #[error("an issuer in cabundle lacks keyCertSign (AWS section 3.2.3.3)")]
+    #[error("a CA certificate of cabundle lacks the key usage keyCertSign (AWS section 3.2.3.3)")]
     NoKeyCertSign,
     /// A signer without digitalSignature.
-    #[error("certificate lacks digitalSignature (AWS section 3.2.3.3)")]
+    #[error("the signing certificate lacks the key usage digitalSignature (AWS section 3.2.3.3)")]
     NoDigitalSignature,
     /// No pinned root is valid at the time asked for.
     #[error("no pinned root is valid at the time given (AWS section 3.2.3.1)")]
@@ -131,31 +148,51 @@ pub enum Error {
     #[error("the chain does not end in a pinned root (AWS section 3.2.3)")]
     UnknownRoot,
     /// A certificate that its issuer has not signed.
-    #[error("the signature of a certificate is wrong (RFC 5280 section 6.1.3)")]
+    #[error("a certificate of the chain is not signed by its issuer (RFC 5280 section 6.1.3)")]
     CertificateSignature,
     /// An issuer that is no CA.
-    #[error("an issuer in cabundle is not a CA (AWS section 3.2.3.2)")]
+    #[error("an issuing certificate of cabundle is not that of a CA (AWS section 3.2.3.2)")]
     IssuerNotCa,
     /// A signer that is a CA.
-    #[error("certificate is that of a CA (AWS section 3.2.3.2)")]
+    #[error("the signing certificate is that of a CA (AWS section 3.2.3.2)")]
     LeafIsCa,
     /// A signer that says how many CAs may be below it.
-    #[error("certificate has a pathLenConstraint (AWS section 3.2.3.3)")]
+    #[error("the signing certificate has a pathLenConstraint (AWS section 3.2.3.3)")]
     LeafPathLength,
     /// More CAs below an issuer than it allows.
-    #[error("a pathLenConstraint is exceeded (AWS section 3.2.3.2)")]
+    #[error(
+        "the chain has more CA certificates than a pathLenConstraint in it allows (AWS section 3.2.3.2)"
+    )]
     PathLength,
     /// The certificates of the bundle are not, in this order, the chain.
     #[error(
-        "cabundle is not the chain from the root to the issuer of certificate, in this order (AWS section 3.2.3)"
+        "cabundle is not the chain from the root to the issuer of the signing certificate, in this order (AWS section 3.2.3)"
     )]
     CabundleOrder,
+    /// A certificate whose signature or key is not of P-384 and SHA-384.
+    #[error(
+        "a certificate of the chain is not signed with ECDSA over P-384 and SHA-384 (AWS section 3.2.3)"
+    )]
+    CertificateAlgorithm,
+    /// An extension that is critical and that no verifier of evidence knows.
+    #[error(
+        "a certificate of the chain has a critical extension that is not known (RFC 5280 section 4.2)"
+    )]
+    CriticalExtension,
+    /// An extended key usage that leaves out what an NSM does.
+    #[error("a certificate of the chain is confined to another use (RFC 5280 section 4.2.1.12)")]
+    ExtendedKeyUsage,
     /// Any other rule of path validation.
     #[error("the chain is not valid (RFC 5280 section 6.1): {0}")]
     Chain(#[source] webpki::Error),
     /// The document is not signed by the key of its certificate.
-    #[error("the signature of the document is wrong (RFC 9052 section 4.4)")]
+    #[error(
+        "the document is not signed by the key of its signing certificate (RFC 9052 section 4.4)"
+    )]
     DocumentSignature,
+    /// The key of the signing certificate is no P-384 key: ES384 needs one.
+    #[error("the key of the signing certificate is not one of P-384 (AWS section 3.1)")]
+    SignerKey,
 
     // Policy.
     /// A register of the boot image is zero: anyone at the host's console can read the memory.
@@ -171,16 +208,29 @@ pub enum Error {
     #[error("the policy names no nonce to expect (RFC 9334 section 10.2)")]
     NoExpectedNonce,
     /// Another nonce than the verifier's, or none.
-    #[error("the nonce is not the one expected (RFC 9334 section 10.2)")]
+    #[error("the document's nonce is not the one expected (RFC 9334 section 10.2)")]
     Nonce,
+    /// The policy expects user data, or a purpose tag, but names none.
+    #[error(
+        "the policy names no user data to expect, or an empty purpose tag (RFC 9334 section 8.5)"
+    )]
+    NoExpectedUserData,
+    /// Other user data than the policy expects, or none.
+    #[error("the document's user_data is not what is expected (RFC 9334 section 8.5)")]
+    UserData,
+    /// A document made for another purpose.
+    #[error(
+        "the document's user_data does not begin with the purpose tag expected (RFC 9334 section 8.5)"
+    )]
+    Purpose,
     /// Older than the policy allows.
-    #[error("the document is {age_ms} ms old: too old (RFC 9334 section 10.1)")]
+    #[error("the document is {} s old: too old for the policy (RFC 9334 section 10.1)", .age_ms / 1000)]
     TooOld {
         /// Its age in milliseconds.
         age_ms: u64,
     },
     /// A timestamp beyond the leeway in the future.
-    #[error("the document is from {ahead_ms} ms in the future (RFC 9334 section 10.1)")]
+    #[error("the document was made {ahead_ms} ms after the time given (RFC 9334 section 10.1)")]
     FromTheFuture {
         /// How far, in milliseconds.
         ahead_ms: u64,

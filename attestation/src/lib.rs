@@ -31,6 +31,7 @@
 mod algorithms;
 mod anchors;
 mod appraise;
+mod cache;
 mod cbor;
 mod certificate;
 mod chain;
@@ -38,16 +39,23 @@ mod cose;
 mod der;
 mod document;
 mod error;
+mod header;
 mod policy;
+mod reference;
 mod result;
+mod utc;
+mod verifier;
 
 pub use algorithms::SignatureAlgorithms;
 pub use anchors::{AnchorError, TrustAnchors};
 #[cfg(feature = "aws-lc-rs")]
 pub use appraise::appraise;
 pub use appraise::{Appraisal, appraise_with};
+pub use cache::ChainCacheLimits;
 pub use cbor::CborError;
 pub use document::{Field, MAX_CABUNDLE_CERTIFICATES, MAX_DOCUMENT_BYTES};
 pub use error::Error;
-pub use policy::{AgeRule, DebugMode, Images, NonceRule, Policy, ReferenceValues};
+pub use policy::{AgeRule, DebugMode, Images, NonceRule, Policy, UserDataRule};
+pub use reference::ReferenceValues;
 pub use result::AttestationResult;
+pub use verifier::Verifier;

@@ -1,48 +1,10 @@
 //! What a relying party requires of evidence (RFC 9334 section 8.5: appraisal policy).
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 use crate::{
-    Error,
+    Error, ReferenceValues,
     document::{Document, Pcrs},
 };
-
-/// The measurements of one release (RFC 9334 section 8.3).
-///
-/// A document matches when it has each of these PCRs with this value. A set without PCRs matches
-/// nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ReferenceValues {
-    pcrs: BTreeMap<u16, Vec<u8>>,
-}
-
-impl ReferenceValues {
-    /// No PCR yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Requires PCR `index` to have `value`.
-    #[must_use]
-    pub fn with_pcr(mut self, index: u16, value: &[u8]) -> Self {
-        self.pcrs.insert(index, value.to_vec());
-        self
-    }
-
-    /// The PCRs required, in order.
-    pub fn pcrs(&self) -> impl Iterator<Item = (u16, &[u8])> {
-        self.pcrs
-            .iter()
-            .map(|(&index, value)| (index, value.as_slice()))
-    }
-
-    /// The first PCR that differs.
-    fn mismatch(&self, pcrs: &Pcrs<'_>) -> Option<u16> {
-        self.pcrs()
-            .find(|&(index, value)| pcrs.get(usize::from(index)) != Some(&Some(value)))
-            .map(|(index, _)| index)
-    }
-}
 
 /// Which images may be what runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +22,18 @@ pub enum NonceRule {
     Equals(Vec<u8>),
     /// Any or none: freshness comes from elsewhere, or is not needed.
     Any,
+}
+
+/// Which user data the document must carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserDataRule {
+    /// Any or none. What it means is then for the caller to ask of the result.
+    Any,
+    /// These bytes. None at all would be no requirement: an empty value is refused.
+    Equals(Vec<u8>),
+    /// This purpose tag, and anything after it: a document made for one purpose serves no other. An
+    /// empty tag is refused.
+    Tagged(Vec<u8>),
 }
 
 /// How old the document may be.
@@ -87,6 +61,8 @@ pub struct Policy {
     pub images: Images,
     /// The nonce.
     pub nonce: NonceRule,
+    /// The user data, with its purpose.
+    pub user_data: UserDataRule,
     /// The age.
     pub age: AgeRule,
     /// Allowance for clocks that differ: on notBefore of the signing certificate, which AWS does
@@ -102,51 +78,54 @@ impl Policy {
     /// The default allowance for clocks.
     pub const DEFAULT_LEEWAY: Duration = Duration::from_secs(10);
 
-    /// The strictest policy for `images`. It refuses every document until [`Policy::nonce`] is set
-    /// to the nonce that was sent, or to [`NonceRule::Any`].
+    /// A strict policy for `images`: at most five minutes old, ten seconds of leeway, no debug mode.
+    /// It refuses every document until [`Policy::nonce`] is set to the nonce that was sent, or to
+    /// [`NonceRule::Any`]. User data may be any: whoever relies on it names what it must be.
     pub fn new(images: Images) -> Self {
         Self {
             images,
             nonce: NonceRule::Equals(Vec::new()),
+            user_data: UserDataRule::Any,
             age: AgeRule::AtMost(Self::DEFAULT_MAX_AGE),
             leeway: Self::DEFAULT_LEEWAY,
             debug_mode: DebugMode::Refuse,
         }
     }
 
-    /// Appraises the claims of a document whose signature has been verified.
-    pub(crate) fn check(&self, document: &Document<'_>, now_ms: u64) -> Result<(), Error> {
+    /// Appraises the claims of a document whose signature has been verified. Says which release it
+    /// is of.
+    pub(crate) fn check(
+        &self,
+        document: &Document<'_>,
+        now_ms: u64,
+    ) -> Result<Option<usize>, Error> {
         self.check_debug_mode(&document.pcrs)?;
-        self.check_images(&document.pcrs)?;
+        let release = self.check_images(&document.pcrs)?;
         self.check_nonce(document.nonce)?;
-        self.check_age(document.timestamp_ms, now_ms)
+        self.check_user_data(document.user_data)?;
+        self.check_age(document.timestamp_ms, now_ms)?;
+        Ok(release)
     }
 
     fn check_debug_mode(&self, pcrs: &Pcrs<'_>) -> Result<(), Error> {
         if self.debug_mode == DebugMode::Allow {
             return Ok(());
         }
-        // PCR3 is zero too where the instance has no role: that says nothing.
-        for (index, pcr) in (0..).zip(pcrs.iter().take(3)) {
-            if pcr.is_some_and(|value| value.iter().all(|&byte| byte == 0)) {
-                return Err(Error::DebugMode(index));
-            }
-        }
-        Ok(())
+        zero_boot_register(pcrs).map_or(Ok(()), |index| Err(Error::DebugMode(index)))
     }
 
-    fn check_images(&self, pcrs: &Pcrs<'_>) -> Result<(), Error> {
+    fn check_images(&self, pcrs: &Pcrs<'_>) -> Result<Option<usize>, Error> {
         let releases = match &self.images {
-            Images::Unconstrained => return Ok(()),
+            Images::Unconstrained => return Ok(None),
             Images::AnyOf(releases) => releases,
         };
+        if releases.iter().any(ReferenceValues::is_empty) {
+            return Err(Error::NoReferenceValues);
+        }
         let mut nearest = None;
-        for release in releases {
-            if release.pcrs.is_empty() {
-                return Err(Error::NoReferenceValues);
-            }
+        for (index, release) in releases.iter().enumerate() {
             match release.mismatch(pcrs) {
-                None => return Ok(()),
+                None => return Ok(Some(index)),
                 // The release that agrees the furthest is the one meant.
                 mismatch => nearest = nearest.max(mismatch),
             }
@@ -160,6 +139,22 @@ impl Policy {
             NonceRule::Equals(expected) if expected.is_empty() => Err(Error::NoExpectedNonce),
             NonceRule::Equals(expected) if nonce == Some(expected) => Ok(()),
             NonceRule::Equals(_) => Err(Error::Nonce),
+        }
+    }
+
+    fn check_user_data(&self, user_data: Option<&[u8]>) -> Result<(), Error> {
+        let user_data = user_data.unwrap_or_default();
+        match &self.user_data {
+            UserDataRule::Any => Ok(()),
+            UserDataRule::Equals(expected) | UserDataRule::Tagged(expected)
+                if expected.is_empty() =>
+            {
+                Err(Error::NoExpectedUserData)
+            }
+            UserDataRule::Equals(expected) if user_data == expected => Ok(()),
+            UserDataRule::Equals(_) => Err(Error::UserData),
+            UserDataRule::Tagged(tag) if user_data.starts_with(tag) => Ok(()),
+            UserDataRule::Tagged(_) => Err(Error::Purpose),
         }
     }
 
@@ -177,4 +172,14 @@ impl Policy {
         }
         Ok(())
     }
+}
+
+/// The first register of the boot image that is zero, as it is in debug mode. PCR3 is zero too where
+/// the instance has no role: that says nothing.
+pub(crate) fn zero_boot_register(pcrs: &Pcrs<'_>) -> Option<u16> {
+    let is_zero = |pcr: Option<&[u8]>| pcr.is_some_and(|value| value.iter().all(|&byte| byte == 0));
+    (0..)
+        .zip(pcrs.iter().take(3))
+        .find(|(_, pcr)| is_zero(**pcr))
+        .map(|(index, _)| index)
 }

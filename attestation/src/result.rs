@@ -1,11 +1,24 @@
 //! What appraisal yields.
 use std::collections::BTreeMap;
 
-use crate::{chain::VerifiedChain, document::Document};
+use crate::{chain::Validity, document::Document, policy::zero_boot_register};
+
+/// The length of a SHA-384.
+const DIGEST_BYTES: usize = 48;
 
 /// Claims that an NSM has signed and a policy has accepted (RFC 9334 section 8.4).
 ///
 /// Its fields are private and appraisal is the only constructor: who holds one holds the proof.
+///
+/// Ask it what it endorses rather than compare fields:
+///
+/// ```
+/// use dauth_attestation::AttestationResult;
+///
+/// fn may_seal_to(enclave: &AttestationResult, key: &[u8]) -> bool {
+///     !enclave.debug_mode() && enclave.endorses_public_key(key)
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttestationResult {
     module_id: String,
@@ -14,13 +27,18 @@ pub struct AttestationResult {
     user_data: Option<Vec<u8>>,
     public_key: Option<Vec<u8>>,
     nonce: Option<Vec<u8>>,
-    chain_valid_from_s: u64,
-    chain_valid_until_s: u64,
+    chain: Validity,
+    release: Option<usize>,
+    debug_mode: bool,
 }
 
 impl AttestationResult {
     /// Of an accepted document: called where the checks have passed, and nowhere else.
-    pub(crate) fn accepted(document: &Document<'_>, chain: &VerifiedChain<'_>) -> Self {
+    pub(crate) fn accepted(
+        document: &Document<'_>,
+        chain: Validity,
+        release: Option<usize>,
+    ) -> Self {
         let owned = |value: Option<&[u8]>| value.map(<[u8]>::to_vec);
         Self {
             module_id: document.module_id.to_owned(),
@@ -32,9 +50,41 @@ impl AttestationResult {
             user_data: owned(document.user_data),
             public_key: owned(document.public_key),
             nonce: owned(document.nonce),
-            chain_valid_from_s: chain.valid_from_s,
-            chain_valid_until_s: chain.valid_until_s,
+            chain,
+            release,
+            debug_mode: zero_boot_register(&document.pcrs).is_some(),
         }
+    }
+
+    /// Which of the releases of [`Images::AnyOf`](crate::Images) this is, by its place in the list;
+    /// `None` where the policy accepted any image.
+    pub fn release(&self) -> Option<usize> {
+        self.release
+    }
+
+    /// Whether the enclave runs in debug mode. Only a policy that allows it yields such a result.
+    pub fn debug_mode(&self) -> bool {
+        self.debug_mode
+    }
+
+    /// Whether the enclave put these bytes into the document as its public key. No key is endorsed
+    /// by a document without one.
+    pub fn endorses_public_key(&self, key: &[u8]) -> bool {
+        self.public_key() == Some(key)
+    }
+
+    /// Whether the enclave put these bytes into the document as its user data. Nothing is endorsed
+    /// by a document without any.
+    pub fn endorses_user_data(&self, user_data: &[u8]) -> bool {
+        self.user_data() == Some(user_data)
+    }
+
+    /// The SHA-384 that follows this purpose tag in the user data; `None` when the document is for
+    /// another purpose, or anything else follows the tag.
+    pub fn purpose_digest(&self, tag: &[u8]) -> Option<&[u8]> {
+        self.user_data()?
+            .strip_prefix(tag)
+            .filter(|digest| !tag.is_empty() && digest.len() == DIGEST_BYTES)
     }
 
     /// The id of the NSM that signed: instance and enclave.
@@ -79,13 +129,13 @@ impl AttestationResult {
         self.nonce.as_deref()
     }
 
-    /// The first second in which the whole chain is valid, Unix time.
+    /// The first second in which the whole chain is valid, its root included, Unix time.
     pub fn chain_valid_from_s(&self) -> u64 {
-        self.chain_valid_from_s
+        self.chain.from_s
     }
 
-    /// The last second in which the whole chain is valid, Unix time.
+    /// The last second in which the whole chain is valid, its root included, Unix time.
     pub fn chain_valid_until_s(&self) -> u64 {
-        self.chain_valid_until_s
+        self.chain.until_s
     }
 }
