@@ -18,7 +18,7 @@ use crate::{
     evidence::EvidenceService,
     hardening::{MemoryLock, harden},
     host::{HostError, HostServices},
-    keyset::{self, Keyset, KeysetContext, KeysetError},
+    keyset::{self, Keeper, Keyset, KeysetContext, KeysetError, Serving},
     platform::{Attester, AttesterError, Platform},
     server::Server,
     service::Service,
@@ -100,9 +100,10 @@ pub async fn run(
         memory_locked: hardening.memory_lock == MemoryLock::Locked,
     });
     let evidence = EvidenceService::new(Arc::clone(&platform.attester), &key_configuration);
+    let keeper = Keeper::new(Serving::new(keyset, &key_configuration));
     let service = Service::new(
         &configuration,
-        keyset,
+        keeper,
         host,
         &trust,
         evidence,

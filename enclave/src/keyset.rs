@@ -31,10 +31,12 @@ mod birth;
 mod entropy;
 mod error;
 mod file;
+mod keeper;
 mod receipt_key;
 mod secrets;
 
 pub use error::KeysetError;
+pub use keeper::{Keeper, Serving};
 pub use receipt_key::{ReceiptKey, ReceiptKeyError};
 
 use birth::{BirthRules, BornKeyset};

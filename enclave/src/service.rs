@@ -21,7 +21,7 @@ use crate::{
     evidence::EvidenceService,
     host::HostServices,
     issuer::IssuerKeys,
-    keyset::Keyset,
+    keyset::Keeper,
     open::{CallRequest, Opener},
     refusal::Refusal,
     reply::ReplyBody,
@@ -49,7 +49,7 @@ pub struct Service {
     clock: Clock,
     evidence: EvidenceService,
     authorizer: Authorizer,
-    keyset: Keyset,
+    keeper: Keeper,
     opener: Opener,
     upstream: Upstream,
     events: Events,
@@ -59,7 +59,7 @@ impl Service {
     /// The service of a booted enclave.
     pub fn new(
         configuration: &DeploymentConfiguration,
-        keyset: Keyset,
+        keeper: Keeper,
         host: HostServices,
         trust: &Trust,
         evidence: EvidenceService,
@@ -71,7 +71,7 @@ impl Service {
             clock,
             evidence,
             authorizer: Authorizer::new(configuration, keys, now_s())?,
-            keyset,
+            keeper,
             opener: Opener::new(host.clone()),
             upstream: Upstream::new(host, Arc::clone(&trust.upstream))?,
             events,
@@ -124,8 +124,9 @@ impl Service {
     ) -> Result<Response<ReplyBody>, Refusal> {
         let caller = self.authenticate(&request, now_s).await?;
         let envelope = received(request.into_body()).await?;
+        let serving = self.keeper.current();
         let admitting = admit(
-            &self.keyset,
+            serving.keyset(),
             &Admission {
                 caller: &caller,
                 envelope: &envelope,
@@ -157,9 +158,10 @@ impl Service {
             query: head.uri.query().map(str::to_owned),
             headers: head.headers,
         };
+        let serving = self.keeper.current();
         let (call, secret) = self
             .opener
-            .open(&self.keyset, &caller, asked, now_s)
+            .open(serving.keyset(), &caller, asked, now_s)
             .await?;
         let handle = call.handle.clone();
         let receipt = receipt_id()?;
