@@ -132,11 +132,11 @@ async fn compare(attester: Arc<dyn Attester>, anchors: TrustAnchors) -> Result<(
         .map_err(|_| ClockError::Module)?;
     let now_ms = now_ms();
     let policy = Policy {
-        images: Images::Unconstrained,
         nonce: NonceRule::Any,
         age: AgeRule::Any,
         debug_mode: DebugMode::Refuse,
         leeway: Duration::from_secs(MAX_DIFFERENCE_S),
+        ..Policy::new(Images::Unconstrained)
     };
     let appraisal = Appraisal {
         anchors: &anchors,

@@ -119,12 +119,12 @@ impl BirthRules<'_> {
             })
             .collect();
         Policy {
-            images: Images::AnyOf(images),
             // Nobody asks for a birth: there is no verifier yet whose nonce it could carry.
             nonce: NonceRule::Any,
             age: AgeRule::Any,
             leeway: Policy::DEFAULT_LEEWAY,
             debug_mode: DebugMode::Refuse,
+            ..Policy::new(Images::AnyOf(images))
         }
     }
 }
