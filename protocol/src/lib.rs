@@ -19,6 +19,7 @@ pub mod header;
 pub mod host;
 pub mod injection;
 pub mod key_configuration;
+pub mod key_policy;
 pub mod limit;
 pub mod measurement;
 pub mod path;
