@@ -17,6 +17,7 @@ pub mod ber;
 mod connection;
 pub mod envelope;
 mod error;
+mod fault;
 mod message;
 mod recipient;
 mod retry;
@@ -29,7 +30,8 @@ pub use recipient::DataKey;
 pub use retry::Backoff;
 
 use connection::Connection;
-use message::{KeyContext, Operation, Released};
+use fault::ReplyFault;
+use message::{KeyContext, Operation, Reply};
 use recipient::Recipient;
 use sigv4::{AmzDate, Scope, SignedRequest, Signer};
 
@@ -51,7 +53,7 @@ pub struct KmsSettings<'a> {
 
 /// A client of the deployment's KMS key.
 pub struct KmsClient {
-    recipient: Recipient,
+    recipient: Arc<Recipient>,
     connection: Connection,
     host: HostServices,
     kms: deployment::Kms,
@@ -67,6 +69,15 @@ pub struct GeneratedDataKey {
     pub wrapped: Vec<u8>,
 }
 
+/// What KMS answered, opened. Faults stay in here.
+struct Released {
+    key: Result<DataKey, ReplyFault>,
+    wrapped: Result<Vec<u8>, ReplyFault>,
+}
+
+/// Asked for where a reply holds no wrapped key; as long as KMS's are.
+const DECOY_WRAPPED_KEY: [u8; 184] = [0; 184];
+
 impl KmsClient {
     /// A client that has contacted nobody yet.
     pub fn new(settings: KmsSettings<'_>) -> Result<Self, KmsError> {
@@ -79,7 +90,7 @@ impl KmsClient {
         } = settings;
         let endpoint = Endpoint::of(&configuration.kms)?;
         Ok(Self {
-            recipient: Recipient::new(attester, configuration_bytes),
+            recipient: Arc::new(Recipient::new(attester, configuration_bytes)),
             connection: Connection::new(endpoint, host.clone(), roots)?,
             host,
             kms: configuration.kms.clone(),
@@ -94,38 +105,76 @@ impl KmsClient {
         Self { backoff, ..self }
     }
 
-    /// A new data key, which only an attested image that the key policy names can open again.
-    pub async fn generate_data_key(&self) -> Result<GeneratedDataKey, KmsError> {
-        let released = self.ask(Operation::GenerateDataKey).await?;
-        Ok(GeneratedDataKey {
-            key: self.recipient.open(&released.envelope).await?,
-            wrapped: released.wrapped,
+    /// A client of another key, with the same recipient key and host.
+    pub fn for_key(&self, kms: &deployment::Kms) -> Result<Self, KmsError> {
+        Ok(Self {
+            recipient: Arc::clone(&self.recipient),
+            connection: self.connection.to(Endpoint::of(kms)?),
+            host: self.host.clone(),
+            kms: kms.clone(),
+            deployment: self.deployment.clone(),
+            backoff: self.backoff,
         })
     }
 
+    /// A new data key, which only an attested image that the key policy names can open again: it
+    /// has been decrypted again by KMS.
+    ///
+    /// That happens whatever the first reply is. A changed envelope may hold another key without a
+    /// fault that shows, so a refusal without the second request would tell which ones show.
+    pub async fn generate_data_key(&self) -> Result<GeneratedDataKey, KmsError> {
+        let made = self.ask(Operation::GenerateDataKey).await?;
+        let wrapped = made.wrapped.as_deref().unwrap_or(&DECOY_WRAPPED_KEY);
+        let again = match self.ask(Operation::Decrypt(wrapped)).await {
+            // It does not open what it has just made: what it made is not what came.
+            Err(KmsError::Ciphertext(_)) => return Err(KmsError::ReplyRefused),
+            again => again?,
+        };
+        match (made.key, made.wrapped, again.key) {
+            (Ok(key), Ok(wrapped), Ok(again)) if key.equals(&again) => {
+                Ok(GeneratedDataKey { key, wrapped })
+            }
+            _ => Err(KmsError::ReplyRefused),
+        }
+    }
+
     /// The data key in `wrapped`.
+    ///
+    /// Nothing shows yet that it is the right one. To keep that from the parent, what is opened
+    /// with it fails as [`KmsError::ReplyRefused`] does.
     pub async fn decrypt(&self, wrapped: &[u8]) -> Result<DataKey, KmsError> {
         let released = self.ask(Operation::Decrypt(wrapped)).await?;
-        self.recipient.open(&released.envelope).await
+        released.key.map_err(|_| KmsError::ReplyRefused)
     }
 
     async fn ask(&self, operation: Operation<'_>) -> Result<Released, KmsError> {
         self.backoff.run(|| self.ask_once(operation)).await
     }
 
+    /// A reply with a fault is a reply: it is not asked for again.
     async fn ask_once(&self, operation: Operation<'_>) -> Result<Released, KmsError> {
         let key = KeyContext {
             arn: &self.kms.key_arn,
             deployment: &self.deployment,
         };
+        let recipient = self.recipient.key().await?;
         let document = self.recipient.document().await?;
         let request = self
             .sign(operation, operation.body(&key, &document))
             .await?;
-        match self.connection.exchange(request).await? {
-            (200, body) => Released::parse(&body, operation, key.arn),
-            (status, body) => Err(KmsError::of_reply(status, message::error_code(&body))),
+        let (status, body) = self.connection.exchange(request).await?;
+        if status != 200 {
+            let code = message::error_code(&body.unwrap_or_default());
+            return Err(KmsError::of_reply(status, code));
         }
+        let reply = match body {
+            Some(body) => Reply::parse(&body, operation, key.arn),
+            None => Reply::faulty(ReplyFault::TooLong),
+        };
+        Ok(Released {
+            key: recipient.open(reply.envelope.as_deref().map_err(|fault| *fault)),
+            wrapped: reply.wrapped,
+        })
     }
 
     async fn sign(

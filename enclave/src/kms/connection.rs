@@ -92,11 +92,21 @@ impl Connection {
         &self.endpoint
     }
 
-    /// Sends one request on a connection of its own, and returns status and body.
+    /// A way to another endpoint, with the same trust.
+    pub(super) fn to(&self, endpoint: Endpoint) -> Self {
+        Self {
+            endpoint,
+            host: self.host.clone(),
+            tls: self.tls.clone(),
+        }
+    }
+
+    /// Sends one request on a connection of its own, and returns status and body; no body when it
+    /// is longer than its bound. The connection ends before the reply is judged.
     pub(super) async fn exchange(
         &self,
         request: Request<Full<Bytes>>,
-    ) -> Result<(u16, Bytes), KmsError> {
+    ) -> Result<(u16, Option<Bytes>), KmsError> {
         let stream = self.host.connect(&self.endpoint.target).await?;
         let name = self.endpoint.name.clone();
         let stream = self.tls.connect(name, stream).await.map_err(|error| {
@@ -118,14 +128,13 @@ impl Connection {
             Ok(response) => {
                 let status = response.status().as_u16();
                 let body = Limited::new(response.into_body(), MAX_REPLY_BYTES);
-                let body = body.collect().await.map_err(|error| {
-                    if error.is::<http_body_util::LengthLimitError>() {
-                        KmsError::ReplyTooLong
-                    } else {
-                        KmsError::Http
+                match body.collect().await {
+                    Ok(body) => Ok((status, Some(body.to_bytes()))),
+                    Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                        Ok((status, None))
                     }
-                });
-                body.map(|body| (status, body.to_bytes()))
+                    Err(_) => Err(KmsError::Http),
+                }
             }
             Err(_) => Err(KmsError::Http),
         };

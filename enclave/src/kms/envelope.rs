@@ -4,20 +4,27 @@
 //! carries it can flip bits of it. What is decrypted must prove itself right by other means: here,
 //! an AEAD under the key that it holds.
 use aws_lc_rs::{
-    cipher::{
-        AES_256, AES_CBC_IV_LEN, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey,
-    },
+    cipher::{AES_256, AES_CBC_IV_LEN, DecryptingKey, DecryptionContext, UnboundCipherKey},
     iv::FixedLength,
+    rand,
     rsa::{OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey},
 };
+use subtle::{Choice, ConstantTimeEq, ConstantTimeGreater};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::ber::{self, BerError, Reader};
+use super::ber::{self, BerError, Element, Reader};
 
 /// KMS's envelope of a data key takes 461 bytes.
 pub const MAX_ENVELOPE_BYTES: usize = 4096;
 
 const CONTENT_KEY_BYTES: usize = 32;
+const BLOCK_BYTES: usize = 16;
+/// RSA-2048.
+const ENCRYPTED_KEY_BYTES: usize = 256;
+/// Below every modulus of 2048 bits, and no key's ciphertext but by accident.
+const DECOY_KEY: [u8; ENCRYPTED_KEY_BYTES] = [0x2a; ENCRYPTED_KEY_BYTES];
+/// Content of a data key: two blocks, and one of padding.
+const DECOY_CONTENT: [u8; 3 * BLOCK_BYTES] = [0x2a; 3 * BLOCK_BYTES];
 
 // Object identifiers, without tag and length.
 const ENVELOPED_DATA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03";
@@ -36,7 +43,8 @@ pub enum EnvelopeError {
     /// Not BER.
     #[error("CMS envelope is malformed: {0}")]
     Malformed(#[from] BerError),
-    /// BER, but not EnvelopedData version 2 with one recipient named by key identifier.
+    /// BER, but not EnvelopedData version 2 with one RSA-2048 recipient named by key identifier and
+    /// whole blocks of content.
     #[error("CMS envelope is not EnvelopedData for one recipient by key identifier")]
     Structure,
     /// Another algorithm than RSAES-OAEP (SHA-256, MGF1-SHA-256) with AES-256-CBC.
@@ -94,33 +102,39 @@ impl<'a> Envelope<'a> {
         })
     }
 
+    /// An envelope that opens under no key. Opening it takes the time that opening another takes.
+    pub(super) fn decoy() -> Envelope<'static> {
+        Envelope {
+            encrypted_key: &DECOY_KEY,
+            iv: [0; AES_CBC_IV_LEN],
+            content: DECOY_CONTENT.to_vec(),
+        }
+    }
+
     /// Decrypts the content.
+    ///
+    /// Every step is taken whatever came of those before (RFC 3218 section 2.3.2): where the
+    /// recipient's key opens no content key, a random one takes its place, and the padding is
+    /// looked at in constant time. What differs is what aws-lc itself does.
     pub fn open(
         mut self,
         key: &OaepPrivateDecryptingKey,
     ) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
         let undecryptable = |_| EnvelopeError::Undecryptable;
-        let mut buffer = Zeroizing::new(vec![0; key.min_output_size()]);
-        let content_key = key
-            .decrypt(
-                &OAEP_SHA256_MGF1SHA256,
-                self.encrypted_key,
-                &mut buffer,
-                None,
-            )
-            .map_err(undecryptable)?;
-        if content_key.len() != CONTENT_KEY_BYTES {
-            return Err(EnvelopeError::Undecryptable);
-        }
-        let cipher = UnboundCipherKey::new(&AES_256, content_key)
-            .and_then(PaddedBlockDecryptingKey::cbc_pkcs7)
+        let (content_key, holds_key) = self.content_key(key)?;
+        let cipher = UnboundCipherKey::new(&AES_256, &*content_key)
+            .and_then(DecryptingKey::cbc)
             .map_err(undecryptable)?;
         let mut content = Zeroizing::new(std::mem::take(&mut self.content));
         let context = DecryptionContext::Iv128(FixedLength::from(self.iv));
-        let length = cipher
+        cipher
             .decrypt(&mut content, context)
-            .map_err(undecryptable)?
-            .len();
+            .map_err(undecryptable)?;
+        let (padding, is_padded) = pkcs7_padding(&content);
+        if !bool::from(holds_key & is_padded) {
+            return Err(EnvelopeError::Undecryptable);
+        }
+        let length = content.len().saturating_sub(usize::from(padding));
         // The padding goes with the rest of the buffer.
         if let Some(padding) = content.get_mut(length..) {
             padding.zeroize();
@@ -128,6 +142,44 @@ impl<'a> Envelope<'a> {
         content.truncate(length);
         Ok(content)
     }
+
+    /// The key of the content, or a random one and that it is not the envelope's.
+    fn content_key(
+        &self,
+        key: &OaepPrivateDecryptingKey,
+    ) -> Result<(Zeroizing<[u8; CONTENT_KEY_BYTES]>, Choice), EnvelopeError> {
+        let mut content_key = Zeroizing::new([0; CONTENT_KEY_BYTES]);
+        rand::fill(&mut *content_key).map_err(|_| EnvelopeError::Undecryptable)?;
+        let mut buffer = Zeroizing::new(vec![0; key.min_output_size()]);
+        let opened = key.decrypt(
+            &OAEP_SHA256_MGF1SHA256,
+            self.encrypted_key,
+            &mut buffer,
+            None,
+        );
+        match opened {
+            Ok(opened) if opened.len() == CONTENT_KEY_BYTES => {
+                content_key.copy_from_slice(opened);
+                Ok((content_key, Choice::from(1)))
+            }
+            _ => Ok((content_key, Choice::from(0))),
+        }
+    }
+}
+
+/// How long the padding of whole blocks is, and whether it is one (RFC 5652 section 6.3), in
+/// constant time.
+fn pkcs7_padding(content: &[u8]) -> (u8, Choice) {
+    let Some((_, block)) = content.split_last_chunk::<BLOCK_BYTES>() else {
+        return (0, Choice::from(0));
+    };
+    let [.., padding] = *block;
+    let is_length = !padding.ct_eq(&0) & !padding.ct_gt(&16);
+    let is_padded = (1_u8..)
+        .zip(block.iter().rev())
+        .map(|(position, byte)| position.ct_gt(&padding) | byte.ct_eq(&padding))
+        .fold(is_length, |all, one| all & one);
+    (padding, is_padded)
 }
 
 fn version_2(reader: &mut Reader<'_>) -> Result<(), EnvelopeError> {
@@ -161,7 +213,12 @@ fn key_trans_recipient<'a>(recipient: &mut Reader<'a>) -> Result<&'a [u8], Envel
     sha_256(&mut generator)?;
     generator.finish()?;
     parameters.finish().map_err(|_| EnvelopeError::Algorithm)?;
-    Ok(recipient.primitive(ber::OCTET_STRING)?)
+    let encrypted_key = recipient.primitive(ber::OCTET_STRING)?;
+    if encrypted_key.len() == ENCRYPTED_KEY_BYTES {
+        Ok(encrypted_key)
+    } else {
+        Err(EnvelopeError::Structure)
+    }
 }
 
 /// EncryptedContentInfo ::= SEQUENCE { contentType, contentEncryptionAlgorithm, \[0\] content }
@@ -179,10 +236,17 @@ fn encrypted_content(
         .map_err(|_| EnvelopeError::Algorithm)?;
     algorithm.finish()?;
 
-    // [0] IMPLICIT OCTET STRING: primitive, or constructed of chunks (X.690 section 8.7.3).
-    let content = encrypted.element()?;
+    let content = whole_string(&encrypted.element()?)?;
+    if content.is_empty() || content.len() % BLOCK_BYTES != 0 {
+        return Err(EnvelopeError::Structure);
+    }
+    Ok((iv, content))
+}
+
+/// \[0\] IMPLICIT OCTET STRING: primitive, or constructed of chunks (X.690 section 8.7.3).
+fn whole_string(content: &Element<'_>) -> Result<Vec<u8>, EnvelopeError> {
     if content.tag == ber::context_primitive(0) {
-        return Ok((iv, content.primitive()?.to_vec()));
+        return Ok(content.primitive()?.to_vec());
     }
     if content.tag != ber::context(0) {
         return Err(EnvelopeError::Structure);
@@ -192,7 +256,7 @@ fn encrypted_content(
     while !chunks.is_empty() {
         whole.extend_from_slice(chunks.primitive(ber::OCTET_STRING)?);
     }
-    Ok((iv, whole))
+    Ok(whole)
 }
 
 /// A parameter of RSAES-OAEP; an absent one means SHA-1.

@@ -1,7 +1,6 @@
 //! Why KMS did not release a key.
 use core::fmt;
 
-use super::envelope::EnvelopeError;
 use crate::{
     host::{EgressError, HostError},
     platform::AttesterError,
@@ -49,27 +48,13 @@ pub enum KmsError {
     /// The connection broke, or the reply is no HTTP.
     #[error("the connection to KMS failed")]
     Http,
-    /// Longer than its bound.
-    #[error("KMS's reply is too long")]
-    ReplyTooLong,
-    /// Not the JSON of this operation.
-    #[error("KMS's reply is malformed")]
-    ReplyMalformed,
-    /// Made with another key than the measured one.
-    #[error("KMS answered for another key than kms.key_arn")]
-    OtherKey,
-    /// Made with another algorithm than was asked for.
-    #[error("KMS answered with another algorithm than was asked for")]
-    OtherAlgorithm,
-    /// The key came in the clear: whoever answered did not honour `Recipient`.
-    #[error("KMS's reply holds a plaintext, though a recipient was named")]
-    PlaintextPresent,
-    /// The envelope does not hold.
-    #[error(transparent)]
-    Envelope(#[from] EnvelopeError),
-    /// The envelope holds something else than an AES-256 key.
-    #[error("KMS's reply does not hold an AES-256 key")]
-    NotAKey,
+    /// KMS's reply is not what KMS answers to this request. What is wrong with it is not said: a
+    /// difference would be an oracle to whoever can change a reply.
+    #[error(
+        "KMS's reply was refused: it is not what KMS answers to this image for kms.key_arn; \
+         check kms.endpoint"
+    )]
+    ReplyRefused,
     /// No attestation document.
     #[error("no attestation document for KMS: {0}")]
     Attester(#[from] AttesterError),

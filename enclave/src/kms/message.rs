@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
-use super::{ErrorCode, KmsError, envelope::MAX_ENVELOPE_BYTES};
+use super::{ErrorCode, envelope::MAX_ENVELOPE_BYTES, fault::ReplyFault};
 
 /// A wrapped data key: AWS documents at most 6,144 bytes for a `CiphertextBlob`.
 pub const MAX_WRAPPED_KEY_BYTES: usize = 6144;
@@ -87,13 +87,14 @@ struct RecipientBody<'a> {
     attestation_document: String,
 }
 
-/// What KMS released, after every check but the envelope's own.
+/// A reply, after every check but the envelope's own. Its parts are judged apart, so that a fault
+/// of one changes nothing that is done with the other.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Released {
+pub(super) struct Reply {
     /// The envelope that holds the data key.
-    pub envelope: Vec<u8>,
-    /// The data key under the KMS key; empty in a reply to `Decrypt`.
-    pub wrapped: Vec<u8>,
+    pub envelope: Result<Vec<u8>, ReplyFault>,
+    /// The data key under the KMS key; a reply to `Decrypt` has none.
+    pub wrapped: Result<Vec<u8>, ReplyFault>,
 }
 
 // AWS adds fields to its replies over time, so unknown ones are let pass.
@@ -107,47 +108,56 @@ struct ReplyBody {
     encryption_algorithm: Option<String>,
 }
 
-impl Released {
-    /// Parses and checks the reply to `operation`.
-    pub(super) fn parse(
-        body: &[u8],
-        operation: Operation<'_>,
-        arn: &str,
-    ) -> Result<Self, KmsError> {
-        let malformed = |_| KmsError::ReplyMalformed;
-        let reply: ReplyBody = serde_json::from_slice(body).map_err(malformed)?;
-        if reply.key_id != arn {
-            return Err(KmsError::OtherKey);
-        }
-        if reply
-            .plaintext
-            .is_some_and(|plaintext| !plaintext.is_empty())
-        {
-            return Err(KmsError::PlaintextPresent);
-        }
-        let wrapped = match operation {
-            Operation::GenerateDataKey => {
-                let blob = reply.ciphertext_blob.ok_or(KmsError::ReplyMalformed)?;
-                bounded_base64(&blob, MAX_WRAPPED_KEY_BYTES)?
-            }
-            Operation::Decrypt(_)
-                if reply.encryption_algorithm.as_deref() != Some(ENCRYPTION_ALGORITHM) =>
-            {
-                return Err(KmsError::OtherAlgorithm);
-            }
-            Operation::Decrypt(_) => Vec::new(),
+impl Reply {
+    /// Parses and checks the reply to `operation` of the key `arn`.
+    pub(super) fn parse(body: &[u8], operation: Operation<'_>, arn: &str) -> Self {
+        let Ok(body) = serde_json::from_slice::<ReplyBody>(body) else {
+            return Self::faulty(ReplyFault::Malformed);
         };
-        let envelope = bounded_base64(&reply.ciphertext_for_recipient, MAX_ENVELOPE_BYTES)?;
-        Ok(Self { envelope, wrapped })
+        let wrapped = body.ciphertext_blob.as_deref().unwrap_or_default();
+        Self {
+            wrapped: bounded_base64(wrapped, MAX_WRAPPED_KEY_BYTES),
+            envelope: body
+                .check(operation, arn)
+                .and_then(|()| bounded_base64(&body.ciphertext_for_recipient, MAX_ENVELOPE_BYTES)),
+        }
+    }
+
+    /// A reply of which nothing can be used.
+    pub(super) fn faulty(fault: ReplyFault) -> Self {
+        Self {
+            envelope: Err(fault),
+            wrapped: Err(fault),
+        }
     }
 }
 
-fn bounded_base64(text: &str, max: usize) -> Result<Vec<u8>, KmsError> {
+impl ReplyBody {
+    fn check(&self, operation: Operation<'_>, arn: &str) -> Result<(), ReplyFault> {
+        if self.key_id != arn {
+            return Err(ReplyFault::OtherKey);
+        }
+        if self
+            .plaintext
+            .as_deref()
+            .is_some_and(|text| !text.is_empty())
+        {
+            return Err(ReplyFault::PlaintextPresent);
+        }
+        match (operation, self.encryption_algorithm.as_deref()) {
+            (Operation::GenerateDataKey, _)
+            | (Operation::Decrypt(_), Some(ENCRYPTION_ALGORITHM)) => Ok(()),
+            (Operation::Decrypt(_), _) => Err(ReplyFault::OtherAlgorithm),
+        }
+    }
+}
+
+fn bounded_base64(text: &str, max: usize) -> Result<Vec<u8>, ReplyFault> {
     let bytes = BASE64_STANDARD
         .decode(text)
-        .map_err(|_| KmsError::ReplyMalformed)?;
+        .map_err(|_| ReplyFault::Malformed)?;
     if bytes.is_empty() || bytes.len() > max {
-        return Err(KmsError::ReplyMalformed);
+        return Err(ReplyFault::Malformed);
     }
     Ok(bytes)
 }
@@ -171,7 +181,7 @@ mod tests {
 
     const ARN: &str = "arn:aws:kms:eu-west-1:000000000000:key/k";
 
-    fn released(operation: Operation<'_>, change: &Value) -> Result<Released, KmsError> {
+    fn reply(operation: Operation<'_>, change: &Value) -> Reply {
         let mut reply = json!({
             "KeyId": ARN,
             "CiphertextForRecipient": "AAAA",
@@ -183,57 +193,68 @@ mod tests {
         for (name, value) in change.as_object().unwrap() {
             reply[name] = value.clone();
         }
-        Released::parse(reply.to_string().as_bytes(), operation, ARN)
+        Reply::parse(reply.to_string().as_bytes(), operation, ARN)
     }
+
+    const BOTH: [Operation<'_>; 2] = [Operation::GenerateDataKey, Operation::Decrypt(b"x")];
 
     #[test]
     fn a_right_reply_is_taken() {
         for change in [json!({}), json!({"Plaintext": null})] {
-            let reply = released(Operation::GenerateDataKey, &change).unwrap();
-            assert_eq!((reply.envelope, reply.wrapped), (vec![0; 3], vec![1, 2, 3]));
-            let reply = released(Operation::Decrypt(b"x"), &change).unwrap();
-            assert_eq!(reply.wrapped, b"");
+            for operation in BOTH {
+                let reply = reply(operation, &change);
+                assert_eq!(reply.envelope, Ok(vec![0; 3]));
+                assert_eq!(reply.wrapped, Ok(vec![1, 2, 3]));
+            }
         }
     }
 
     #[test]
-    fn a_reply_with_a_plaintext_is_refused() {
-        for operation in [Operation::GenerateDataKey, Operation::Decrypt(b"x")] {
-            let refused = released(operation, &json!({"Plaintext": "AAAA"}));
-            assert!(matches!(refused, Err(KmsError::PlaintextPresent)));
+    fn a_reply_with_a_plaintext_or_for_another_key_is_refused() {
+        for operation in BOTH {
+            for (change, fault) in [
+                (json!({"Plaintext": "AAAA"}), ReplyFault::PlaintextPresent),
+                (json!({"KeyId": format!("{ARN}2")}), ReplyFault::OtherKey),
+                (json!({"KeyId": "k"}), ReplyFault::OtherKey),
+                (json!({"KeyId": null}), ReplyFault::Malformed),
+            ] {
+                assert_eq!(reply(operation, &change).envelope, Err(fault));
+            }
         }
     }
 
     #[test]
-    fn a_reply_for_another_key_or_algorithm_is_refused() {
-        let other = json!({"KeyId": "arn:aws:kms:eu-west-1:000000000000:key/other"});
-        for operation in [Operation::GenerateDataKey, Operation::Decrypt(b"x")] {
-            assert!(matches!(
-                released(operation, &other),
-                Err(KmsError::OtherKey)
-            ));
-        }
+    fn a_reply_of_another_algorithm_is_refused() {
         for algorithm in [json!("RSAES_OAEP_SHA_256"), Value::Null] {
             let change = json!({"EncryptionAlgorithm": algorithm});
-            let refused = released(Operation::Decrypt(b"x"), &change);
-            assert!(matches!(refused, Err(KmsError::OtherAlgorithm)));
+            let refused = reply(Operation::Decrypt(b"x"), &change).envelope;
+            assert_eq!(refused, Err(ReplyFault::OtherAlgorithm));
         }
     }
 
     #[test]
     fn a_reply_without_its_parts_is_refused() {
-        let long = BASE64_STANDARD.encode(vec![0; MAX_ENVELOPE_BYTES + 1]);
-        for change in [
-            json!({"CiphertextForRecipient": ""}),
-            json!({"CiphertextForRecipient": null}),
-            json!({"CiphertextForRecipient": "%"}),
-            json!({"CiphertextForRecipient": long}),
-            json!({"CiphertextBlob": null}),
-            json!({"CiphertextBlob": ""}),
-        ] {
-            let refused = released(Operation::GenerateDataKey, &change);
-            assert!(matches!(refused, Err(KmsError::ReplyMalformed)));
+        let long = BASE64_STANDARD.encode(vec![0; MAX_WRAPPED_KEY_BYTES + 1]);
+        for text in [json!(""), json!("%"), json!(long)] {
+            let change = json!({"CiphertextForRecipient": text});
+            let reply = reply(Operation::GenerateDataKey, &change);
+            assert_eq!(reply.envelope, Err(ReplyFault::Malformed));
+            assert_eq!(reply.wrapped, Ok(vec![1, 2, 3]));
         }
+        for text in [json!(""), json!("%"), json!(long), Value::Null] {
+            let reply = reply(Operation::GenerateDataKey, &json!({"CiphertextBlob": text}));
+            assert_eq!(reply.envelope, Ok(vec![0; 3]));
+            assert_eq!(reply.wrapped, Err(ReplyFault::Malformed));
+        }
+    }
+
+    #[test]
+    fn a_name_that_comes_twice_is_refused() {
+        let body = format!(
+            r#"{{"KeyId":"{ARN}","CiphertextForRecipient":"AAAA","Plaintext":"AAAA","Plaintext":""}}"#
+        );
+        let reply = Reply::parse(body.as_bytes(), Operation::GenerateDataKey, ARN);
+        assert_eq!(reply, Reply::faulty(ReplyFault::Malformed));
     }
 
     #[test]
@@ -255,5 +276,27 @@ mod tests {
             },
         });
         assert_eq!(body, expected);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_reply_makes_it_panic(body in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            let _ = Reply::parse(&body, Operation::GenerateDataKey, ARN);
+            let _ = error_code(&body);
+        }
+
+        /// Pieces of JSON of the kind that a reply has, in any order.
+        #[test]
+        fn no_likely_reply_makes_it_panic(
+            pieces in proptest::collection::vec(proptest::sample::select(vec![
+                "{", "}", "[", "]", ":", ",", "\"", "\\", "\"KeyId\":", "\"Plaintext\":\"\"",
+                "\"CiphertextForRecipient\":\"AAAA\"", "\"__type\":\"#:\"", "null", "1e999",
+                "\"\\ud800\"", "\u{0}",
+            ]), 0..60),
+        ) {
+            let body = pieces.concat();
+            let _ = Reply::parse(body.as_bytes(), Operation::Decrypt(b"x"), ARN);
+            let _ = error_code(body.as_bytes());
+        }
     }
 }

@@ -8,10 +8,11 @@ use aws_lc_rs::{
 };
 use dauth_protocol::Purpose;
 use sha2::{Digest, Sha384};
+use subtle::ConstantTimeEq;
 use tokio::{sync::OnceCell, task::spawn_blocking};
 use zeroize::Zeroizing;
 
-use super::{KmsError, envelope::Envelope};
+use super::{KmsError, envelope::Envelope, fault::ReplyFault};
 use crate::platform::{Attester, Claims};
 
 /// A data key: AES-256. Never printed, copied or stored; wiped on drop.
@@ -19,10 +20,10 @@ pub struct DataKey(Zeroizing<[u8; 32]>);
 
 impl DataKey {
     /// From what an envelope held.
-    pub(crate) fn from_content(content: &[u8]) -> Result<Self, KmsError> {
+    pub(crate) fn from_content(content: &[u8]) -> Result<Self, ReplyFault> {
         let mut key = Zeroizing::new([0; 32]);
         if content.len() != key.len() {
-            return Err(KmsError::NotAKey);
+            return Err(ReplyFault::NotAKey);
         }
         key.copy_from_slice(content);
         Ok(Self(key))
@@ -31,6 +32,11 @@ impl DataKey {
     /// The key, for the cipher that takes it.
     pub fn expose(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// Whether they are the same, in constant time.
+    pub(super) fn equals(&self, other: &Self) -> bool {
+        self.0.ct_eq(&*other.0).into()
     }
 }
 
@@ -43,7 +49,7 @@ pub(super) struct Recipient {
     attester: Arc<dyn Attester>,
 }
 
-struct RecipientKey {
+pub(super) struct RecipientKey {
     private: OaepPrivateDecryptingKey,
     /// SubjectPublicKeyInfo, DER.
     public: Vec<u8>,
@@ -59,7 +65,8 @@ impl Recipient {
         }
     }
 
-    async fn key(&self) -> Result<&RecipientKey, KmsError> {
+    /// The key, made now if it is not yet.
+    pub(super) async fn key(&self) -> Result<&RecipientKey, KmsError> {
         self.key.get_or_try_init(RecipientKey::generate).await
     }
 
@@ -75,15 +82,24 @@ impl Recipient {
             .await
             .map_err(|_| KmsError::RecipientKey)??)
     }
-
-    /// Opens `CiphertextForRecipient`.
-    pub(super) async fn open(&self, envelope: &[u8]) -> Result<DataKey, KmsError> {
-        let envelope = Envelope::parse(envelope)?;
-        DataKey::from_content(&envelope.open(&self.key().await?.private)?)
-    }
 }
 
 impl RecipientKey {
+    /// Opens `CiphertextForRecipient`. A decoy is opened in the place of what cannot be parsed, so
+    /// that no fault is told by the time that it takes.
+    pub(super) fn open(&self, envelope: Result<&[u8], ReplyFault>) -> Result<DataKey, ReplyFault> {
+        let parsed = envelope.and_then(|bytes| Ok(Envelope::parse(bytes)?));
+        let (envelope, fault) = match parsed {
+            Ok(envelope) => (envelope, None),
+            Err(fault) => (Envelope::decoy(), Some(fault)),
+        };
+        let opened = envelope.open(&self.private);
+        match fault {
+            Some(fault) => Err(fault),
+            None => DataKey::from_content(&opened?),
+        }
+    }
+
     async fn generate() -> Result<Self, KmsError> {
         spawn_blocking(|| {
             let key = PrivateDecryptingKey::generate(KeySize::Rsa2048)?;

@@ -71,13 +71,17 @@ fn refuses_other_algorithms() {
 #[test]
 fn refuses_other_structures() {
     let keys = keys();
-    let changes: [fn(&mut Draft); 6] = [
+    let changes: [fn(&mut Draft); 10] = [
         |draft| draft.version = 0,
         |draft| draft.recipients = 0,
         |draft| draft.recipients = 2,
         |draft| draft.recipient = tlv(ber::SEQUENCE, &[]),
         |draft| draft.attributes = tlv(ber::context(1), &[]),
         |draft| draft.content = tlv(ber::OCTET_STRING, &[0; 48]),
+        |draft| draft.content = tlv(ber::context_primitive(0), &[0; 47]),
+        |draft| draft.content = indefinite(ber::context(0), &[]),
+        |draft| draft.encrypted_key.truncate(255),
+        |draft| draft.encrypted_key.insert(0, 0),
     ];
     for (number, change) in changes.iter().enumerate() {
         let mut draft = Draft::new(&keys);
@@ -98,8 +102,8 @@ fn refuses_other_structures() {
     assert_eq!(open(&long, &keys), Err(EnvelopeError::TooLong));
 }
 
-/// Another key, a short content key, bad padding, a flipped bit, an odd length, nothing at all: one
-/// and the same refusal.
+/// Another key, a short content key, bad padding, a flipped bit, an encrypted key above the modulus:
+/// one and the same refusal.
 #[test]
 fn what_does_not_open_is_refused_without_saying_why() {
     let keys = keys();
@@ -112,24 +116,51 @@ fn what_does_not_open_is_refused_without_saying_why() {
     bad_padding.content = last_block(&bad_padding.write());
     let mut flipped_key = Draft::new(&keys);
     flipped_key.encrypted_key[100] ^= 1;
-    let mut short_key = Draft::new(&keys);
-    short_key.encrypted_key.pop();
-    let mut odd = Draft::new(&keys);
-    odd.content = tlv(ber::context_primitive(0), &[0; 47]);
-    let mut empty = Draft::new(&keys);
-    empty.content = indefinite(ber::context(0), &[]);
+    let mut above = Draft::new(&keys);
+    above.encrypted_key.fill(0xff);
     for draft in [
         bad_padding,
         flipped_key,
-        short_key,
-        odd,
-        empty,
+        above,
         Draft::with(&keys, &[7; 16], DATA_KEY),
         Draft::new(&self::keys()),
     ] {
         let refused = open(&draft.write(), &keys);
         assert_eq!(refused, Err(EnvelopeError::Undecryptable));
     }
+}
+
+/// RFC 5652 section 6.3: one to sixteen bytes of that value.
+#[test]
+fn padding_is_taken_by_its_definition_alone() {
+    let by_definition = |block: &[u8]| {
+        let length = usize::from(*block.last().unwrap());
+        (1..=16).contains(&length)
+            && block[16 - length..]
+                .iter()
+                .all(|b| usize::from(*b) == length)
+    };
+    let mut right = 0;
+    for last in 0..=255_u8 {
+        for filled in 0..=16 {
+            for other in [0, 1, last ^ 1, 255] {
+                let mut content = vec![7; 32];
+                content[16..].fill(other);
+                content[32 - filled..].fill(last);
+                content[31] = last;
+                let (length, is_padded) = pkcs7_padding(&content);
+                assert_eq!(length, last);
+                assert_eq!(
+                    bool::from(is_padded),
+                    by_definition(&content[16..]),
+                    "{content:?}"
+                );
+                right += usize::from(bool::from(is_padded));
+            }
+        }
+    }
+    assert!(right > 16);
+    assert!(!bool::from(pkcs7_padding(&[1; 15]).1));
 }
 
 #[test]
