@@ -25,7 +25,7 @@ use crate::{
 
 /// The body of a request: record and receipt in base64, and a few names.
 pub(crate) const MAX_BODY_BYTES: usize = 256 * 1024;
-const MAX_RECEIPT_BYTES: usize = 16 * 1024;
+pub(crate) const MAX_RECEIPT_BYTES: usize = 16 * 1024;
 const MAX_NAME_BYTES: usize = 64;
 const MAX_SERVER_BYTES: usize = 1024;
 /// Beyond it no integer is exact in every JSON reader.

@@ -36,6 +36,9 @@ pub(crate) fn public(app: &Arc<App>) -> Router {
     let token = Router::new()
         .route(token_endpoint::PATH, post(token_endpoint::post))
         .layer(DefaultBodyLimit::max(token_endpoint::MAX_BODY_BYTES));
+    let host = Router::new()
+        .route(host_api::PATH, get(host_api::get).put(host_api::put))
+        .layer(DefaultBodyLimit::max(connections_api::MAX_BODY_BYTES));
     let router = key_set()
         .route(
             "/.well-known/oauth-authorization-server",
@@ -45,7 +48,7 @@ pub(crate) fn public(app: &Arc<App>) -> Router {
             "/.well-known/openid-configuration",
             get(metadata::authorization_server),
         )
-        .route(host_api::PATH, get(host_api::get))
+        .merge(host)
         .route("/metrics", get(metrics::get))
         .merge(connections)
         .merge(token);

@@ -4,6 +4,7 @@
 //! kill -9 and loss of power.
 mod changes;
 mod connections;
+mod reencryptions;
 mod schema;
 mod subjects;
 
@@ -16,6 +17,7 @@ use sqlx::{
 
 pub(crate) use changes::{Change, CreateError, NewConnection, RotateError};
 pub(crate) use connections::Connection;
+pub(crate) use reencryptions::{ReencryptError, Reencryption};
 pub use schema::{RECORD_COLUMN, RECORD_TABLE};
 pub(crate) use subjects::Source;
 

@@ -5,7 +5,7 @@ use sqlx::{Sqlite, Transaction};
 use super::{
     Store, StoreError,
     connections::{Connection, live},
-    integer, natural,
+    integer, natural, reencryptions,
 };
 
 /// What one owner's token for the enclave may say of connections, as JSON. It keeps the token below
@@ -82,6 +82,9 @@ impl Store {
         if rows(&mut transaction, new.owner).await? >= MAX_OWNER_ROWS {
             return Err(CreateError::TooManyEver);
         }
+        if reencryptions::is_anothers(&mut transaction, &fingerprint, None).await? {
+            return Err(CreateError::RecordKnown);
+        }
         let inserted = sqlx::query(
             "INSERT INTO connections (owner, handle, org, name, base_url, version, fingerprint,
                  record, receipt, created, expires)
@@ -135,6 +138,9 @@ impl Store {
         if version.is_some_and(|version| version != next) {
             return Err(RotateError::Version);
         }
+        if reencryptions::is_anothers(&mut transaction, &fingerprint, Some(id)).await? {
+            return Err(RotateError::RecordKnown);
+        }
         let updated = sqlx::query(
             "UPDATE connections SET base_url = ?, version = ?, fingerprint = ?, record = ?,
                  receipt = ?, expires = ? WHERE id = ?",
@@ -153,6 +159,7 @@ impl Store {
             Err(error) if is_unique_violation(&error) => return Err(RotateError::RecordKnown),
             Err(error) => return Err(StoreError::from(error).into()),
         }
+        reencryptions::remove(&mut transaction, id).await?;
         remove_servers(&mut transaction, id).await?;
         put_servers(&mut transaction, id, change.servers).await?;
         // An expired connection becomes live again.
@@ -183,12 +190,13 @@ impl Store {
         .bind(id)
         .execute(&mut *transaction)
         .await?;
+        reencryptions::empty(&mut transaction, id).await?;
         remove_servers(&mut transaction, id).await?;
         transaction.commit().await?;
         Ok(true)
     }
 
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         // A deferred transaction that reads first cannot always be made a writing one.
         Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }

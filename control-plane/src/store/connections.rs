@@ -1,4 +1,5 @@
-//! Reading connections: one row for each handle of an owner, with the record that counts now.
+//! Reading connections: one row for each handle of an owner, with the record that counts now: the
+//! newest re-encryption of what the owner deposited last, or that itself.
 use dauth_protocol::{Fingerprint, Handle};
 use serde::Serialize;
 use sqlx::SqliteExecutor;
@@ -19,7 +20,7 @@ pub(crate) struct Connection {
     pub(crate) revoked: Option<u64>,
 }
 
-/// What a client deposited last: the record, and the receipt by which it checks the record.
+/// The record that counts now, and the receipt by which the owner's client checks it.
 pub(crate) struct Deposited {
     pub(crate) record: Vec<u8>,
     pub(crate) receipt: Vec<u8>,
@@ -45,7 +46,10 @@ type Row = (
 
 const COLUMNS: &str = "SELECT c.handle, c.name, c.base_url,
         (SELECT json_group_array(s.resource) FROM connection_servers s WHERE s.connection = c.id),
-        c.version, c.fingerprint, c.created, c.expires, c.revoked
+        c.version,
+        coalesce((SELECT r.fingerprint FROM reencryptions r WHERE r.connection = c.id
+            ORDER BY r.id DESC LIMIT 1), c.fingerprint),
+        c.created, c.expires, c.revoked
     FROM connections c WHERE c.owner = ?";
 
 impl TryFrom<Row> for Connection {
@@ -113,15 +117,17 @@ impl Store {
         row.map(Connection::try_from).transpose()
     }
 
-    /// What was deposited last for one of an owner's connections, unless it is revoked.
+    /// The newest record of one of an owner's connections, unless it is revoked.
     pub(crate) async fn deposited(
         &self,
         owner: &str,
         handle: &Handle,
     ) -> Result<Option<Deposited>, StoreError> {
         let row: Option<(Vec<u8>, Vec<u8>)> = sqlx::query_as(
-            "SELECT record, receipt FROM connections
-             WHERE owner = ? AND handle = ? AND revoked IS NULL",
+            "SELECT coalesce(r.record, c.record), coalesce(r.receipt, c.receipt)
+             FROM connections c LEFT JOIN reencryptions r ON r.connection = c.id
+             WHERE c.owner = ? AND c.handle = ? AND c.revoked IS NULL
+             ORDER BY r.id DESC LIMIT 1",
         )
         .bind(owner)
         .bind(handle.as_str())
@@ -130,17 +136,23 @@ impl Store {
         Ok(row.map(|(record, receipt)| Deposited { record, receipt }))
     }
 
-    /// The record of a fingerprint, by the stored fingerprint. Its bytes are returned as they are:
+    /// The record of a fingerprint, deposited or sealed anew, by the stored fingerprint. Its bytes are returned as they are:
     /// the enclave, not this process, is who finds out if they were changed.
     pub(crate) async fn record(
         &self,
         fingerprint: &Fingerprint,
     ) -> Result<Option<StoredRecord>, StoreError> {
-        let row: Option<(Vec<u8>, Option<i64>)> =
-            sqlx::query_as("SELECT record, revoked FROM connections WHERE fingerprint = ?")
-                .bind(fingerprint.to_string())
-                .fetch_optional(&self.pool)
-                .await?;
+        let row: Option<(Vec<u8>, Option<i64>)> = sqlx::query_as(
+            "SELECT record, revoked FROM connections WHERE fingerprint = ?1
+                 UNION ALL
+                 SELECT r.record, c.revoked
+                 FROM reencryptions r JOIN connections c ON c.id = r.connection
+                 WHERE r.fingerprint = ?1
+                 LIMIT 1",
+        )
+        .bind(fingerprint.to_string())
+        .fetch_optional(&self.pool)
+        .await?;
         Ok(row.map(|(bytes, revoked)| StoredRecord {
             bytes,
             is_revoked: revoked.is_some(),

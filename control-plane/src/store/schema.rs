@@ -3,7 +3,7 @@ use sqlx::SqlitePool;
 
 use super::StoreError;
 
-/// The table that records lie in.
+/// The table that records lie in as their owners deposited them.
 pub const RECORD_TABLE: &str = "connections";
 /// The column that holds a record's bytes.
 pub const RECORD_COLUMN: &str = "record";
@@ -44,6 +44,18 @@ const STEPS: &[&str] = &[
     // Revoking did not always take the bytes away.
     "
     UPDATE connections SET record = X'', receipt = X'' WHERE revoked IS NOT NULL;
+",
+    // The same records under newer keys of the enclave. What the owner deposited stays beside them.
+    "
+    CREATE TABLE reencryptions (
+        id INTEGER PRIMARY KEY,
+        connection INTEGER NOT NULL REFERENCES connections (id),
+        fingerprint TEXT NOT NULL UNIQUE,
+        record BLOB NOT NULL,
+        receipt BLOB NOT NULL,
+        created INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX reencryptions_of_connection ON reencryptions (connection, id);
 ",
 ];
 
@@ -92,6 +104,34 @@ mod tests {
         store.close().await;
         let refusal = Store::open(&path).await.unwrap_err();
         assert!(matches!(refusal, StoreError::TooNew { found: 99, .. }));
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_schema_holds_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.db");
+        std::fs::write(&path, "").unwrap();
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+        let pool = SqlitePool::connect_with(options).await.unwrap();
+        let rows = "INSERT INTO subjects VALUES ('alice', 'i', 'a', 'client', 1);
+            INSERT INTO connections VALUES
+                (7, 'alice', 'ddls:conn:1', 'o', 'n', 'https://a.example', 3, 'fingerprint', X'0102',
+                 X'03', 1, 99, NULL);
+            PRAGMA user_version = 2";
+        for sql in STEPS[..2].iter().chain([&rows]) {
+            sqlx::raw_sql(*sql).execute(&pool).await.unwrap();
+        }
+        pool.close().await;
+
+        let store = Store::open(&path).await.unwrap();
+        let live = store.live_connections("alice", 2).await.unwrap();
+        assert_eq!(
+            (live[0].version, live[0].fingerprint.as_str()),
+            (3, "fingerprint")
+        );
+        let handle = "ddls:conn:1".parse().unwrap();
+        let kept = store.deposited("alice", &handle).await.unwrap().unwrap();
+        assert_eq!((kept.record, kept.receipt), (vec![1, 2], vec![3]));
     }
 
     #[test]

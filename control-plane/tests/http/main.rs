@@ -9,4 +9,5 @@ mod host;
 mod owner;
 mod process;
 mod program;
+mod reencryption;
 mod stack;
