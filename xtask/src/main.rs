@@ -1,10 +1,11 @@
-//! Development tasks: `cargo xtask test`, `cargo xtask lint`.
+//! Development tasks: `cargo xtask test`, `cargo xtask lint`, `cargo xtask vectors`.
 #![allow(clippy::print_stdout, reason = "a task tells what it does")]
 
 mod command;
 mod lint;
 mod packages;
 mod unwiped;
+mod vectors;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,8 @@ enum Task {
     Unwiped,
     /// rustfmt, clippy and rustdoc with warnings denied, and cargo-deny where it is installed.
     Lint,
+    /// Write the test vectors of the attestation verifier, the same bytes each time.
+    Vectors,
 }
 
 fn main() -> ExitCode {
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         Task::Test => test(),
         Task::Unwiped => unwiped::build(),
         Task::Lint => lint::run(),
+        Task::Vectors => vectors::write(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
