@@ -67,6 +67,11 @@ where
     if keys.key_configuration().tls_key != peer_spki {
         return Err(ConnectError::OtherTlsKey);
     }
+    let keysets = &expectations.keysets;
+    keysets
+        .note(keys.key_configuration())
+        .await
+        .map_err(ConnectError::Evidence)?;
     Ok(Session::new(sender, keys, evidence_headers, authority))
 }
 

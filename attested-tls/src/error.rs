@@ -1,7 +1,7 @@
 //! Why there is no session, or no reply on one.
 use http::{Request, StatusCode};
 
-use crate::session::Body;
+use crate::{KeysetMemoryError, Place, session::Body};
 
 /// Why no session came about: one variant per rule.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +64,48 @@ pub enum EvidenceError {
         /// What the attested key configuration names.
         found: String,
     },
+    /// The KMS key's policy may be changed, or was not looked at, where a locked one is required.
+    #[error(
+        "the enclave does not vouch for a locked KMS key, which this client requires: the key's \
+         administrators could let another image open the keyset; ask the operator for a locked \
+         key, or trust an unlocked one with trust.locked_key = false"
+    )]
+    UnlockedKey,
+    /// Another keyset than the one known of this audience.
+    #[error(
+        "the enclave has the keyset {found}, not {expected}: its operator lost or replaced the \
+         keyset; if the operator announced it, {remedy}", remedy = forget(.place)
+    )]
+    OtherKeyset {
+        /// The one known: hexadecimal.
+        expected: String,
+        /// The attested one.
+        found: String,
+        /// What remembers the one known.
+        place: Place,
+    },
+    /// An older generation of the keyset than was seen.
+    #[error(
+        "the enclave has generation {found} of its keyset, and generation {seen} was seen before: \
+         it was given an old keyset, whose keys may have been retired; the operator must put the \
+         newest one back"
+    )]
+    OlderGeneration {
+        /// The highest that was seen.
+        seen: u64,
+        /// The attested one.
+        found: u64,
+    },
+    /// What was seen before is not known, or what is new cannot be noted.
+    #[error(transparent)]
+    Memory(#[from] KeysetMemoryError),
+}
+
+fn forget(place: &Place) -> String {
+    match place {
+        Place::Process => "restart this program".to_owned(),
+        Place::File(path) => format!("remove the entry of this audience in {}", path.display()),
+    }
 }
 
 /// Why a request got no reply.

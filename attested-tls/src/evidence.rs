@@ -1,5 +1,5 @@
 //! Evidence as it is sent, and what remains of it once appraised.
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dauth_attestation::{
@@ -7,11 +7,12 @@ use dauth_attestation::{
 };
 use dauth_protocol::{
     KeyConfiguration,
+    deployment::KeyPolicyRule,
     limit::{MAX_DOCUMENT_BYTES, MAX_KEY_CONFIGURATION_BYTES},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::EvidenceError;
+use crate::{EvidenceError, KeysetMemory};
 
 /// An evidence reply: document and key configuration in base64, and the JSON around them.
 pub const MAX_EVIDENCE_BYTES: usize =
@@ -31,6 +32,20 @@ pub struct Expectations {
     pub audience: String,
     /// How old a document may be.
     pub max_age: Duration,
+    /// How the KMS key that guards the keyset must itself be guarded.
+    pub custody: Custody,
+    /// The keysets seen before, which [`crate::connect()`] adds to.
+    pub keysets: Arc<KeysetMemory>,
+}
+
+/// What is required of the KMS key that guards an enclave's keyset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Custody {
+    /// Nothing: its administrators are trusted not to let another image open the keyset.
+    #[default]
+    Any,
+    /// That the enclave found its policy locked at boot: nobody can let another image in.
+    LockedKey,
 }
 
 /// The JSON reply to `GET /.well-known/dauth/evidence`.
@@ -76,6 +91,8 @@ impl Evidence {
     }
 
     /// Appraises the document for `nonce` at `now_ms`, and binds the key configuration to it.
+    ///
+    /// Nothing is noted of the keyset: evidence alone does not say who sent it.
     pub fn appraise(
         self,
         expectations: &Expectations,
@@ -103,6 +120,11 @@ impl Evidence {
                 found: key_configuration.audience,
             });
         }
+        let is_locked = key_configuration.kms_key.policy == KeyPolicyRule::Locked;
+        if expectations.custody == Custody::LockedKey && !is_locked {
+            return Err(EvidenceError::UnlockedKey);
+        }
+        expectations.keysets.compare(&key_configuration)?;
         Ok(EndorsedKeys {
             result,
             key_configuration,

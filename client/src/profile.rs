@@ -3,10 +3,11 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use dauth_attestation::{AnchorError, Policy, TrustAnchors};
-use dauth_attested_tls::Expectations;
+use dauth_attested_tls::{Custody, Expectations, KeysetMemory, private_file};
 use dauth_dispatch::{
     DpopKey, DpopKeyError,
     web::{InsecureUrl, SecureUrl},
@@ -15,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
-    Trust, private_file,
-    trust::{AWS, Root, parse_pcrs},
+    Trust,
+    trust::{AWS, Root, parse_pcrs, written_pcrs},
 };
 
 /// A file longer than this is no profile, key or root.
@@ -39,6 +40,11 @@ pub struct Profile {
     pub trust: Trust,
     /// The file of the owner's DPoP key (PEM).
     pub owner_key: PathBuf,
+    /// The keyset file of the enclave's host: for `dauth keys`, where the profile is its operator's.
+    pub operator_keyset: Option<PathBuf>,
+    /// The keysets seen so far. Those of a profile that was loaded are in a file beside it:
+    /// `profile.keyset.json` for `profile.toml`.
+    pub keysets: Arc<KeysetMemory>,
 }
 
 /// Why there is no profile.
@@ -78,11 +84,20 @@ pub enum ProfileError {
          another; set trust.root to \"aws\""
     )]
     ForeignRoot(String),
+    /// Neither `trust.pcrs` nor `trust.releases`.
+    #[error(
+        "the profile names no image to trust; put the PCR values of the signed release manifest \
+         into [trust.pcrs]"
+    )]
+    NoRelease,
     /// No reference value for a register that must be pinned.
-    #[error("the profile has no value for PCR{0}; take it from the signed release manifest")]
+    #[error(
+        "the profile has a release without a value for PCR{0}; take it from the signed release \
+         manifest"
+    )]
     MissingPcr(u16),
     /// A register or value that is none.
-    #[error("trust.pcrs: {0:?} is not a register from 0 to 31 with 96 hexadecimal digits")]
+    #[error("trust: {0:?} is not a register from 0 to 31 with 96 hexadecimal digits")]
     Pcr(String),
     /// The root file holds no root.
     #[error("{path}: {source}", path = .path.display())]
@@ -115,13 +130,26 @@ struct Written {
     resource: String,
     owner_key: PathBuf,
     trust: WrittenTrust,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    operator: Option<WrittenOperator>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenTrust {
     root: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    locked_key: bool,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pcrs: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    releases: Vec<BTreeMap<String, String>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenOperator {
+    keyset: PathBuf,
 }
 
 /// Wiped when dropped; when it is of another type, the error does not repeat it.
@@ -171,8 +199,17 @@ impl Profile {
                     file => Root::Pem(folder.join(file)),
                 },
                 pcrs: parse_pcrs(&written.trust.pcrs)?,
+                releases: (written.trust.releases.iter())
+                    .map(parse_pcrs)
+                    .collect::<Result<_, _>>()?,
+                custody: match written.trust.locked_key {
+                    true => Custody::LockedKey,
+                    false => Custody::Any,
+                },
             },
             owner_key: folder.join(written.owner_key),
+            operator_keyset: written.operator.map(|named| folder.join(named.keyset)),
+            keysets: Arc::new(KeysetMemory::in_file(path.with_extension("keyset.json"))),
         };
         profile.check()?;
         Ok(profile)
@@ -193,10 +230,11 @@ impl Profile {
                     Root::Aws => AWS.to_owned(),
                     Root::Pem(path) => path.to_string_lossy().into_owned(),
                 },
-                pcrs: (self.trust.pcrs.iter())
-                    .map(|(index, pcr)| (index.to_string(), pcr.to_string()))
-                    .collect(),
+                locked_key: self.trust.custody == Custody::LockedKey,
+                pcrs: written_pcrs(&self.trust.pcrs),
+                releases: self.trust.releases.iter().map(written_pcrs).collect(),
             },
+            operator: (self.operator_keyset.clone()).map(|keyset| WrittenOperator { keyset }),
         };
         let text = Zeroizing::new(toml::to_string(&written).map_err(ProfileError::Write)?);
         private_file::write(path, text.as_bytes()).map_err(|source| file(path, source))
@@ -228,6 +266,8 @@ impl Profile {
             images: self.trust.images(),
             audience: self.resource.clone(),
             max_age: Policy::DEFAULT_MAX_AGE,
+            custody: self.trust.custody,
+            keysets: Arc::clone(&self.keysets),
         })
     }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use dauth_attestation::{Images, ReferenceValues, TrustAnchors};
-use dauth_attested_tls::Expectations;
+use dauth_attested_tls::{Custody, Expectations, KeysetMemory};
 use dauth_dispatch::{
     ClientCredentials, DpopKey, EnclaveClient, TokenClient,
     web::{SecureUrl, WebError},
@@ -39,10 +39,18 @@ pub struct Enclave {
     /// The enclave's resource identifier.
     pub resource: String,
     /// The images that are trusted: PCR values by index. Each names PCR0 and PCR16 at least.
+    /// There are two during an upgrade, the old and the new one.
     pub images: Vec<BTreeMap<String, Pcr>>,
     /// Roots of attestation (PEM) instead of AWS Nitro's: with a loopback issuer alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_file: Option<PathBuf>,
+    /// Where the keyset seen is remembered, so that an older one is refused after a restart too.
+    /// Processes may share the file. Without one, this process remembers what it has seen itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_keyset_file: Option<PathBuf>,
+    /// Whether the enclave must have found at boot that nobody can change the KMS key's policy.
+    #[serde(default)]
+    pub locked_key: bool,
     /// How old evidence may be.
     #[serde(default = "default_evidence_age_s")]
     pub evidence_max_age_s: u64,
@@ -99,6 +107,14 @@ impl Enclave {
             images: self.images()?,
             audience: self.resource.clone(),
             max_age: Duration::from_secs(self.evidence_max_age_s),
+            custody: match self.locked_key {
+                true => Custody::LockedKey,
+                false => Custody::Any,
+            },
+            keysets: Arc::new(match &self.seen_keyset_file {
+                Some(file) => KeysetMemory::in_file(file),
+                None => KeysetMemory::in_process(),
+            }),
         })
     }
 
@@ -210,6 +226,8 @@ fn default_evidence_age_s() -> u64 {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use dauth_attested_tls::Place;
+
     use super::*;
 
     fn enclave(images: &str) -> Enclave {
@@ -250,6 +268,19 @@ mod tests {
         assert!(matches!(refused, Err(ConfigurationError::Root)));
         let missing = enclave.expectations("http://127.0.0.1:1");
         assert!(matches!(missing, Err(ConfigurationError::File { .. })));
+    }
+
+    #[test]
+    fn the_keyset_seen_is_remembered_where_told_and_a_locked_key_is_required_when_told() {
+        let image = "[{ 0 = \"{pcr}\", 16 = \"{pcr}\" }]".replace("{pcr}", &"0a".repeat(48));
+        let issuer = "https://issuer.example";
+        let usual = enclave(&image).expectations(issuer).unwrap();
+        assert_eq!(usual.keysets.place(), &Place::Process);
+        assert_eq!(usual.custody, Custody::Any);
+        let more = format!("{image}\nseen_keyset_file = \"seen.json\"\nlocked_key = true");
+        let strict = enclave(&more).expectations(issuer).unwrap();
+        assert_eq!(strict.keysets.place(), &Place::File("seen.json".into()));
+        assert_eq!(strict.custody, Custody::LockedKey);
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The enclave, as someone reaches it who makes every request by hand.
 use std::{
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
 use dauth_attestation::{Images, ReferenceValues, TrustAnchors};
-use dauth_attested_tls::{Expectations, Session, connect};
+use dauth_attested_tls::{Custody, Expectations, KeysetMemory, Session, connect};
 use dauth_dispatch::{AccessToken, DpopKey};
 use dauth_token::{ProofClaims, access_token_hash, make_proof};
 use http::{HeaderMap, Method, Request};
@@ -145,6 +145,8 @@ impl StackFile {
             images: Images::AnyOf(vec![image]),
             audience: self.enclave.resource.clone(),
             max_age: Duration::from_secs(300),
+            custody: Custody::Any,
+            keysets: Arc::new(KeysetMemory::in_process()),
         }
     }
 }

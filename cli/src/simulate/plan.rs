@@ -1,7 +1,7 @@
 //! Every party's configuration, written anew at each start from what the state directory keeps.
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use dauth_client::{Profile, Root, Trust};
+use dauth_client::{Custody, KeysetMemory, Profile, Root, Trust};
 use dauth_control_plane::ClientConfiguration;
 use dauth_dispatch::DpopKey;
 use dauth_mcp::configuration as mcp_configuration;
@@ -10,6 +10,7 @@ use dauth_parent::configuration as parent;
 use dauth_protocol::{
     DeploymentConfiguration,
     deployment::{IssuerKeys, KeyPolicyRule, Kms},
+    host::{KeysetOrder, Order},
     measurement::{CONFIGURATION_PCR, Pcr},
 };
 use dauth_simulator::{demo_mcp, enclave, kms, upstream};
@@ -146,7 +147,12 @@ impl Plan {
         // The first start is the one explicit act that makes a keyset.
         let made_before = state.path("parent/keyset-ordered").exists();
         if !made_before {
-            state.write("parent/keyset.cbor.create", b"")?;
+            let create = Order {
+                keyset: KeysetOrder::Create,
+            };
+            let order =
+                serde_json::to_vec(&create).map_err(|e| Failure::refused(sentence(&e)))?;
+            state.write("parent/keyset.cbor.order", &order)?;
             state.write("parent/keyset-ordered", b"")?;
         }
         Ok(Pcr::of_configuration(&bytes))
@@ -249,6 +255,7 @@ impl Plan {
                     configuration_file: state.path("parent/deployment.json"),
                     keyset_file: state.path("parent/keyset.cbor"),
                     credentials_file: Some(state.path("parent/credentials.json")),
+                    imds: None,
                     max_connections: 1024,
                 },
                 records: parent::Records {
@@ -318,7 +325,7 @@ impl Plan {
                 scopes: vec![DEMO_SCOPE.to_owned()],
                 dpop_nonces: dauth_mcp::DpopNonces::Optional,
                 client: mcp_client(state),
-                enclave: trusted_enclave(state, pcr16),
+                enclave: trusted_enclave(state, pcr16, Party::Mcp),
             },
         )
     }
@@ -331,7 +338,7 @@ impl Plan {
             &gateway::Configuration {
                 listen: state.address(Port::Gateway),
                 issuer: self.issuer.clone(),
-                enclave: trusted_enclave(state, pcr16),
+                enclave: trusted_enclave(state, pcr16, Party::Gateway),
                 deployments: vec![gateway::DeploymentConfiguration {
                     id: self.gateway_deployment.clone(),
                     auth_secret_file: state.path("gateway/auth-secret"),
@@ -361,8 +368,12 @@ impl Plan {
             trust: Trust {
                 root: Root::Pem(state.path("trust/nsm-root.pem")),
                 pcrs,
+                releases: Vec::new(),
+                custody: Custody::Any,
             },
             owner_key: state.path("clients/owner-key.pem"),
+            operator_keyset: Some(state.path("parent/keyset.cbor")),
+            keysets: Arc::new(KeysetMemory::in_process()),
         };
         profile
             .save(&state.path("profile.toml"))
@@ -378,7 +389,7 @@ fn mcp_client(state: &State) -> mcp_configuration::Client {
     }
 }
 
-fn trusted_enclave(state: &State, pcr16: Pcr) -> mcp_configuration::Enclave {
+fn trusted_enclave(state: &State, pcr16: Pcr, client: Party) -> mcp_configuration::Enclave {
     let [pcr0, ..] = state.kept().pcrs;
     mcp_configuration::Enclave {
         ingress: state.address(Port::Ingress).to_string(),
@@ -388,6 +399,8 @@ fn trusted_enclave(state: &State, pcr16: Pcr) -> mcp_configuration::Enclave {
             ("16".to_owned(), pcr16),
         ])],
         root_file: Some(state.path("trust/nsm-root.pem")),
+        seen_keyset_file: Some(state.path(&format!("{}/seen-keyset.json", client.name()))),
+        locked_key: false,
         evidence_max_age_s: 300,
     }
 }

@@ -1,5 +1,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
+use dauth_attested_tls::Place;
+
 use super::*;
 
 fn text(issuer: &str, root: &str) -> String {
@@ -45,6 +47,70 @@ fn a_profile_survives_its_file() {
     assert_eq!(again.trust, profile.trust);
     assert_eq!(*again.client_secret, "hunter2-hunter2");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn two_releases_a_locked_key_and_the_operators_keyset_survive_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("profile.toml");
+    let (old, new) = ("ab".repeat(48), "cd".repeat(48));
+    let releases = format!(
+        r#"locked_key = true
+releases = [{{ 0 = "{old}", 16 = "{old}" }}, {{ 0 = "{new}", 8 = "{old}", 16 = "{new}" }}]
+[operator]
+keyset = "parent/keyset.cbor"
+"#
+    );
+    let whole = text("https://as.example", "aws");
+    let (before, _) = whole.split_once("[trust.pcrs]").unwrap();
+    for pcrs in [
+        String::new(),
+        format!("[trust.pcrs]\n0 = \"{new}\"\n16 = \"{old}\"\n"),
+    ] {
+        fs::write(&path, format!("{before}{releases}{pcrs}")).unwrap();
+        let profile = Profile::load(&path).unwrap();
+        assert_eq!(profile.trust.releases.len(), 2);
+        assert_eq!(profile.trust.releases[1].len(), 3);
+        assert_eq!(profile.trust.custody, Custody::LockedKey);
+        let keyset = Some(folder.path().join("parent/keyset.cbor"));
+        assert_eq!(profile.operator_keyset, keyset);
+        let expectations = profile.expectations().unwrap();
+        assert_eq!(expectations.custody, Custody::LockedKey);
+        assert!(Arc::ptr_eq(&expectations.keysets, &profile.keysets));
+        profile.save(&path).unwrap();
+        let again = Profile::load(&path).unwrap();
+        assert_eq!(again.trust, profile.trust);
+        assert_eq!(again.operator_keyset, keyset);
+    }
+}
+
+#[test]
+fn every_release_pins_image_and_configuration() {
+    let pcr = "ab".repeat(48);
+    let whole = text("https://as.example", "aws");
+    let (before, _) = whole.split_once("[trust.pcrs]").unwrap();
+    let release = |release: &str| load(&format!("{before}releases = [{release}]"));
+    let good = format!("{{ 0 = \"{pcr}\", 16 = \"{pcr}\" }}");
+    assert!(release(&good).is_ok());
+    assert!(matches!(release(""), Err(ProfileError::NoRelease)));
+    assert!(matches!(load(before), Err(ProfileError::NoRelease)));
+    for (bad, index) in [("{}", 0), (&*format!("{{ 0 = \"{pcr}\" }}"), 16)] {
+        // A second release that pins less would be the way around the first.
+        match release(&format!("{good}, {bad}")) {
+            Err(ProfileError::MissingPcr(missing)) => assert_eq!(missing, index),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_was_seen_lies_beside_the_profile() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("profile.toml");
+    fs::write(&path, text("https://as.example", "aws")).unwrap();
+    let profile = Profile::load(&path).unwrap();
+    let beside = folder.path().join("profile.keyset.json");
+    assert_eq!(profile.keysets.place(), &Place::File(beside));
 }
 
 #[test]

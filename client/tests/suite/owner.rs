@@ -1,10 +1,10 @@
 //! What an owner gets from honest parties, and what dishonest ones get from an owner.
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use dauth_client::{
-    CallBody, CallRequest, KeptPolicyError, NewConnection, Owner, OwnerError, Pinning,
-    PolicyChange, PolicyParts, Profile, ReceiptError, Root, Rotation, Secret, Trust, VaultError,
-    private_file,
+    CallBody, CallRequest, Custody, KeptPolicyError, KeysetMemory, NewConnection, Owner,
+    OwnerError, Pinning, PolicyChange, PolicyParts, Profile, ReceiptError, Root, Rotation, Secret,
+    Trust, VaultError, private_file,
 };
 use dauth_dispatch::DpopKey;
 use dauth_protocol::{Handle, Injection, Policy, policy::Limits, policy::ServerKeys};
@@ -71,8 +71,12 @@ fn profile(folder: &Path, issuer: &str, enclave: &Enclave) -> Profile {
         trust: Trust {
             root: Root::Pem(root),
             pcrs,
+            releases: Vec::new(),
+            custody: Custody::Any,
         },
         owner_key,
+        operator_keyset: None,
+        keysets: Arc::new(KeysetMemory::in_process()),
     };
     let path = folder.join("profile.toml");
     profile.save(&path).unwrap();

@@ -100,6 +100,8 @@ fn with_deployments(issuer: &TestIssuer, ids: &[&str]) -> Result<Router, RunErro
             resource: "https://enclave.example".to_owned(),
             images: vec![BTreeMap::from([pcr("0"), pcr("16")])],
             root_file: None,
+            seen_keyset_file: None,
+            locked_key: false,
             evidence_max_age_s: 300,
         },
         deployments: ids

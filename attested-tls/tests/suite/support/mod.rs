@@ -5,10 +5,13 @@ pub(crate) mod peer;
 pub(crate) use attester::{Attester, Claims};
 pub(crate) use peer::{Peer, Reply, TlsIdentity};
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use dauth_attestation::{Images, ReferenceValues};
-use dauth_attested_tls::Expectations;
+use dauth_attested_tls::{Custody, Expectations, KeysetMemory};
 use dauth_protocol::{KeyConfiguration, deployment::KeyPolicyRule, key_configuration::GuardingKey};
 
 pub(crate) const AUDIENCE: &str = "https://enclave.example";
@@ -25,6 +28,8 @@ pub(crate) fn expectations(attester: &Attester) -> Expectations {
         images: Images::AnyOf(vec![ReferenceValues::new().with_pcr(0, &PCR0)]),
         audience: AUDIENCE.to_owned(),
         max_age: Duration::from_secs(60),
+        custody: Custody::Any,
+        keysets: Arc::new(KeysetMemory::in_process()),
     }
 }
 
