@@ -2,9 +2,11 @@
 //!
 //! A connection has a task of its own from the first byte on, so a peer that stalls its handshake
 //! stalls nobody else; the number of connections is bounded by permits that are given back however
-//! the task ends.
+//! the task ends. Told to stop, it accepts no more, asks its peers to go elsewhere (RFC 9113 section
+//! 6.8) and lets what is in progress end.
 mod connection;
 mod ingress;
+mod stop;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -15,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use connection::Protocol;
 use ingress::Ingress;
+use stop::Stopping;
 
 use crate::{
     platform::{BoxStream, Transport},
@@ -22,9 +25,11 @@ use crate::{
 };
 
 /// Connections at one time.
-const MAX_CONNECTIONS: usize = 2048;
+const MAX_CONNECTIONS: u32 = 2048;
 /// Time for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for what is in progress when the enclave is told to stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Buffers of one connection or stream.
 const BUFFER_BYTES: usize = 16 * 1024;
 
@@ -43,19 +48,21 @@ impl Server {
         }
     }
 
-    /// Serves until `shutdown` resolves; fails where listening is impossible.
+    /// Serves until `shutdown` resolves, and then until calls in progress have ended; fails where
+    /// listening is impossible.
     pub async fn serve(
         self,
         transport: Arc<dyn Transport>,
         shutdown: impl Future<Output = ()> + Send,
     ) -> io::Result<()> {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
         let mut ingress = Ingress::new(transport);
+        let (stop, stopping) = stop::channel();
         tokio::pin!(shutdown);
         loop {
             let stream = tokio::select! {
                 accepted = ingress.next() => accepted?,
-                () = &mut shutdown => return Ok(()),
+                () = &mut shutdown => break,
             };
             // A connection beyond the bound is closed at once: the parent's peer may try again.
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
@@ -63,16 +70,27 @@ impl Server {
             };
             let acceptor = self.acceptor.clone();
             let service = Arc::clone(&self.service);
+            let stopping = stopping.clone();
             tokio::spawn(async move {
                 let _place = place;
-                serve_connection(acceptor, stream, service).await;
+                serve_connection(acceptor, stream, service, stopping).await;
             });
         }
+        stop.request();
+        // Every place is free again when every connection has ended.
+        let ended = places.acquire_many(MAX_CONNECTIONS);
+        let _ = timeout(DRAIN_TIMEOUT, ended).await;
+        Ok(())
     }
 }
 
 /// Serves one connection. How it ends concerns its peer alone.
-async fn serve_connection(acceptor: TlsAcceptor, stream: BoxStream, service: Arc<Service>) {
+async fn serve_connection(
+    acceptor: TlsAcceptor,
+    stream: BoxStream,
+    service: Arc<Service>,
+    stopping: Stopping,
+) {
     let accepting = acceptor.accept_with(stream, |session| {
         session.set_buffer_limit(Some(BUFFER_BYTES));
     });
@@ -83,9 +101,9 @@ async fn serve_connection(acceptor: TlsAcceptor, stream: BoxStream, service: Arc
         Some(b"h2") => Protocol::Http2,
         _ => Protocol::Http1,
     };
-    connection::serve(TokioIo::new(stream), protocol, move |request| {
+    let answer = move |request| {
         let service = Arc::clone(&service);
         async move { service.answer(request).await }
-    })
-    .await;
+    };
+    connection::serve(TokioIo::new(stream), protocol, answer, stopping).await;
 }

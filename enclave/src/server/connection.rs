@@ -19,7 +19,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::BUFFER_BYTES;
+use super::{BUFFER_BYTES, stop::Stopping};
 
 /// Time for the head of an HTTP/1.1 request, and for the first request of any connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -46,8 +46,8 @@ pub(super) enum Protocol {
     Http2,
 }
 
-/// Serves requests with `answer` until the peer goes or asks for nothing more.
-pub(super) async fn serve<S, A, F, B>(stream: S, protocol: Protocol, answer: A)
+/// Serves requests with `answer` until the peer goes or asks for nothing more, or the enclave stops.
+pub(super) async fn serve<S, A, F, B>(stream: S, protocol: Protocol, answer: A, stopping: Stopping)
 where
     S: Read + Write + Unpin + Send + 'static,
     A: Fn(Request<Incoming>) -> F,
@@ -73,7 +73,8 @@ where
                 .max_header_list_size(HEADER_BYTES)
                 .keep_alive_interval(KEEP_ALIVE)
                 .serve_connection(stream, service);
-            while_used(connection, http2::Connection::graceful_shutdown, &requests).await;
+            let wind_down = http2::Connection::graceful_shutdown;
+            while_used(connection, wind_down, &requests, stopping).await;
         }
         Protocol::Http1 => {
             let connection = http1::Builder::new()
@@ -82,21 +83,31 @@ where
                 .max_headers(limit::MAX_HEADER_COUNT)
                 .max_buf_size(limit::MAX_HEADER_BYTES)
                 .serve_connection(stream, service);
-            while_used(connection, http1::Connection::graceful_shutdown, &requests).await;
+            let wind_down = http1::Connection::graceful_shutdown;
+            while_used(connection, wind_down, &requests, stopping).await;
         }
     }
 }
 
 /// Drives a connection; ends it where no first request comes, or no further one.
-async fn while_used<C: Future>(connection: C, wind_down: fn(Pin<&mut C>), requests: &Requests) {
+async fn while_used<C: Future>(
+    connection: C,
+    wind_down: fn(Pin<&mut C>),
+    requests: &Requests,
+    mut stopping: Stopping,
+) {
     let mut connection = pin!(connection);
     tokio::select! {
-        _ = connection.as_mut() => {}
-        last = requests.cease() => if last == Last::Some {
-            wind_down(connection.as_mut());
-            let _ = timeout(WIND_DOWN_TIMEOUT, connection).await;
+        _ = connection.as_mut() => return,
+        last = requests.cease() => if last == Last::None {
+            return;
+        },
+        () = stopping.requested() => if requests.latest().is_none() {
+            return;
         },
     }
+    wind_down(connection.as_mut());
+    let _ = timeout(WIND_DOWN_TIMEOUT, connection).await;
 }
 
 /// When the last request of a connection came.

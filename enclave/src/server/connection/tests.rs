@@ -9,19 +9,28 @@ use tokio::{
 };
 
 use super::*;
+use crate::server::stop::{self, Stop};
 
 /// Time for the last frames.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// A served connection, and the peer's end of it.
-fn served(protocol: Protocol) -> (JoinHandle<()>, DuplexStream) {
-    let (peer, own) = duplex(1 << 16);
+fn served(protocol: Protocol) -> (JoinHandle<()>, DuplexStream, Stop) {
     let answer = async |_| Response::new(Full::new(Bytes::from_static(b"ok")));
-    let answer = move |request| Box::pin(answer(request));
-    (
-        tokio::spawn(serve(TokioIo::new(own), protocol, answer)),
-        peer,
-    )
+    served_by(protocol, move |request| Box::pin(answer(request)))
+}
+
+fn served_by<F>(
+    protocol: Protocol,
+    answer: impl Fn(Request<Incoming>) -> F + Send + 'static,
+) -> (JoinHandle<()>, DuplexStream, Stop)
+where
+    F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    let (peer, own) = duplex(1 << 16);
+    let (stop, stopping) = stop::channel();
+    let serving = serve(TokioIo::new(own), protocol, answer, stopping);
+    (tokio::spawn(serving), peer, stop)
 }
 
 /// An HTTP/2 client that answers pings for as long as it is connected.
@@ -44,7 +53,7 @@ async fn ask(sender: &mut client::SendRequest<Empty<Bytes>>) {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_sends_nothing_is_cut_off() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
-        let (serving, mut peer) = served(protocol);
+        let (serving, mut peer, _stop) = served(protocol);
         timeout(HEAD_TIMEOUT + MARGIN, serving)
             .await
             .expect("in time")
@@ -56,7 +65,7 @@ async fn a_peer_that_sends_nothing_is_cut_off() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_answers_pings_alone_is_cut_off() {
-    let (serving, peer) = served(Protocol::Http2);
+    let (serving, peer, _stop) = served(Protocol::Http2);
     let _sender = connected(peer).await;
     timeout(HEAD_TIMEOUT + MARGIN, serving)
         .await
@@ -66,7 +75,7 @@ async fn a_peer_that_answers_pings_alone_is_cut_off() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_lasts_while_it_is_used_and_no_longer() {
-    let (mut serving, peer) = served(Protocol::Http2);
+    let (mut serving, peer, _stop) = served(Protocol::Http2);
     let mut sender = connected(peer).await;
     for _ in 0..5 {
         ask(&mut sender).await;
@@ -79,4 +88,56 @@ async fn a_connection_lasts_while_it_is_used_and_no_longer() {
         .expect("in time")
         .unwrap();
     assert!(sender.is_closed());
+}
+
+/// An enclave that is replaced: what it has begun to answer it answers, and nothing more.
+#[tokio::test(start_paused = true)]
+async fn a_stopping_enclave_ends_what_is_in_progress_and_takes_no_more() {
+    let may_answer = Arc::new(tokio::sync::Notify::new());
+    let (asked, mut is_asked) = tokio::sync::mpsc::unbounded_channel();
+    let gate = Arc::clone(&may_answer);
+    let (serving, peer, stop) = served_by(Protocol::Http2, move |_| {
+        let _ = asked.send(());
+        let gate = Arc::clone(&gate);
+        async move {
+            gate.notified().await;
+            Response::new(Full::new(Bytes::from_static(b"ok")))
+        }
+    });
+    let sender = connected(peer).await;
+    let mut first = sender.clone();
+    let call = tokio::spawn(async move { ask(&mut first).await });
+    is_asked.recv().await.unwrap();
+
+    stop.request();
+    // The paused clock moves on when nobody has anything left to do: GOAWAY has arrived.
+    sleep(MARGIN).await;
+    let request = Request::get("https://enclave.example/").body(Empty::new());
+    let refused = sender.clone().try_send_request(request.unwrap()).await;
+    let mut refused = refused.expect_err("it takes no more");
+    assert!(
+        refused.take_message().is_some(),
+        "given back, to be sent elsewhere"
+    );
+    assert!(!serving.is_finished());
+
+    may_answer.notify_one();
+    call.await.unwrap();
+    serving.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_requests_does_not_keep_a_stopping_enclave_waiting() {
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let (serving, mut peer, stop) = served(protocol);
+        stop.request();
+        let reading = async {
+            let mut rest = Vec::new();
+            peer.read_to_end(&mut rest).await
+        };
+        let (_, ended) = tokio::join!(reading, timeout(WIND_DOWN_TIMEOUT, serving));
+        ended
+            .expect("before what is in progress would have to end")
+            .unwrap();
+    }
 }
