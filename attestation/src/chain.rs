@@ -114,8 +114,10 @@ impl<'a> Chain<'a> {
 
     /// The certificate whose key signs documents. Its key is nobody's until the chain is verified.
     pub(crate) fn signer(&self) -> Result<EndEntityCert<'_>, Error> {
-        EndEntityCert::try_from(&self.signer)
-            .map_err(|_| Error::NotACertificate(Field::Certificate))
+        EndEntityCert::try_from(&self.signer).map_err(|error| match error {
+            webpki::Error::UnsupportedCriticalExtension => Error::CriticalExtension,
+            _ => Error::NotACertificate(Field::Certificate),
+        })
     }
 
     /// How many CA certificates there are between the root and the signer.

@@ -50,7 +50,7 @@ pub enum Error {
     #[error("the payload is not one CBOR map with text keys (AWS section 2.2): {0}")]
     Payload(#[source] CborError),
     /// A value of another type.
-    #[error("{field} is of another type than AWS section 3.2.2.2 says: {source}")]
+    #[error("{field} is not of its type (AWS section 3.2.2.2): {source}")]
     Value {
         /// The field.
         field: Field,
@@ -58,7 +58,7 @@ pub enum Error {
         source: CborError,
     },
     /// A key that is no field of a document.
-    #[error("the payload has a key that is none of the nine of AWS section 3.2.2.1")]
+    #[error("the payload has a key that is none of the nine fields (AWS section 3.2.2.1)")]
     UnknownField,
     /// A key that comes twice.
     #[error("{0} comes twice (RFC 8949 section 5.6)")]

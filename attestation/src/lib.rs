@@ -43,6 +43,8 @@ mod header;
 mod policy;
 mod reference;
 mod result;
+#[cfg(feature = "rust-crypto")]
+mod rust_crypto;
 mod utc;
 mod verifier;
 

@@ -2,7 +2,10 @@
 use core::time::Duration;
 
 use dauth_attestation::{Error, Field, Policy};
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+};
 
 use crate::forge::{
     Forge, INSTANCE, LEAF, NOW_MS, NOW_S, REGIONAL, ROOT, ZONAL, anything, bytes, valid,
@@ -200,4 +203,44 @@ fn authorities_of_one_name_are_refused_before_any_signature() {
         }
     });
     assert_eq!(forge.judge(), Err(Error::CabundleOrder));
+}
+
+#[test]
+fn only_p384_with_sha384_signs() {
+    let forge = Forge::with_key_of(ZONAL, &PKCS_ECDSA_P256_SHA256);
+    assert_eq!(forge.judge(), Err(Error::CertificateAlgorithm));
+    let forge = Forge::with_key_of(LEAF, &PKCS_ECDSA_P256_SHA256);
+    assert_eq!(forge.judge(), Err(Error::SignerKey));
+}
+
+#[test]
+fn an_unknown_critical_extension_is_refused_and_another_is_not() {
+    enum Criticality {
+        Critical,
+        Ignorable,
+    }
+    let extended = |level: usize, criticality| {
+        Forge::with_certificates(|all| {
+            let mut extension =
+                CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 1], vec![5, 0]);
+            extension.set_criticality(matches!(criticality, Criticality::Critical));
+            all[level].custom_extensions.push(extension);
+        })
+    };
+    for level in [REGIONAL, LEAF] {
+        assert!(extended(level, Criticality::Ignorable).judge().is_ok());
+        let refused = extended(level, Criticality::Critical).judge();
+        assert_eq!(refused, Err(Error::CriticalExtension));
+    }
+}
+
+#[test]
+fn the_result_is_valid_while_the_whole_chain_is() {
+    let forge = Forge::new();
+    let result = forge.judge().expect("accepted");
+    assert_eq!(result.chain_valid_from_s(), NOW_S);
+    assert_eq!(result.chain_valid_until_s(), NOW_S + 3600);
+    let root = Forge::with_certificates(|all| valid(&mut all[ROOT], NOW_S - 9, NOW_S + 60));
+    let result = root.judge().expect("accepted");
+    assert_eq!(result.chain_valid_until_s(), NOW_S + 60);
 }

@@ -27,6 +27,13 @@ fn what_aws_allows_is_accepted() {
     accept(&[
         ("nothing changed", |_| ()),
         ("definite map", |forge| forge.map_form = MapForm::Definite),
+        ("indefinite map, pcrs and cabundle", |forge| {
+            forge.map_form = MapForm::AllIndefinite;
+        }),
+        ("17 PCRs in indefinite maps", |forge| {
+            forge.map_form = MapForm::AllIndefinite;
+            forge.pcrs().push((Value::from(16), bytes(&[7; 48])));
+        }),
         ("optional fields absent", |forge| {
             for key in ["public_key", "user_data", "nonce"] {
                 forge.remove(key);

@@ -12,7 +12,7 @@ use dauth_attestation::{
 };
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P384_SHA384,
+    PKCS_ECDSA_P384_SHA384, SignatureAlgorithm,
 };
 
 /// When the documents are made and, unless said otherwise, judged.
@@ -24,15 +24,19 @@ pub(crate) const REGIONAL: usize = 1;
 pub(crate) const ZONAL: usize = 2;
 pub(crate) const INSTANCE: usize = 3;
 pub(crate) const LEAF: usize = 4;
+const LEVELS: [usize; 5] = [ROOT, REGIONAL, ZONAL, INSTANCE, LEAF];
 
 #[derive(Clone, Copy)]
 pub(crate) enum MapForm {
     Definite,
     Indefinite,
+    /// The payload, and what is in it: pcrs and cabundle.
+    AllIndefinite,
 }
 
 pub(crate) struct Forge {
     pub(crate) anchors: TrustAnchors,
+    pub(crate) root_pem: String,
     pub(crate) map_form: MapForm,
     pub(crate) fields: Vec<(Value, Value)>,
     key: EcdsaKeyPair,
@@ -46,23 +50,39 @@ impl Forge {
 
     /// The same, after `edit` of the certificates: root, regional, zonal, instance, leaf.
     pub(crate) fn with_certificates(edit: impl FnOnce(&mut [CertificateParams; 5])) -> Self {
-        let mut params = [ROOT, REGIONAL, ZONAL, INSTANCE, LEAF].map(certificate);
+        let mut params = LEVELS.map(certificate);
         edit(&mut params);
-        let keys: Vec<KeyPair> = params
-            .iter()
-            .map(|_| KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).expect("key"))
-            .collect();
+        Self::build(&params, &LEVELS.map(|_| key(&PKCS_ECDSA_P384_SHA384)))
+    }
+
+    /// The same with a key of another algorithm in one certificate.
+    pub(crate) fn with_key_of(level: usize, algorithm: &'static SignatureAlgorithm) -> Self {
+        let mut keys = LEVELS.map(|_| key(&PKCS_ECDSA_P384_SHA384));
+        keys[level] = key(algorithm);
+        Self::build(&LEVELS.map(certificate), &keys)
+    }
+
+    fn build(params: &[CertificateParams; 5], keys: &[KeyPair; 5]) -> Self {
         let mut chain: Vec<Vec<u8>> = Vec::new();
+        let mut root_pem = String::new();
         for (index, subject) in params.iter().enumerate() {
             let above = index.saturating_sub(1);
             let issuer = Issuer::from_params(&params[above], &keys[above]);
             let certificate = subject.signed_by(&keys[index], &issuer);
-            chain.push(certificate.expect("certificate").der().to_vec());
+            let certificate = certificate.expect("certificate");
+            if index == ROOT {
+                root_pem = certificate.pem();
+            }
+            chain.push(certificate.der().to_vec());
         }
-        let key = EcdsaKeyPair::from_pkcs8(
-            &ECDSA_P384_SHA384_FIXED_SIGNING,
-            keys[LEAF].serialized_der(),
-        );
+        // Who has another key in the certificate signs with this one all the same.
+        let own = keys[LEAF].is_compatible(&PKCS_ECDSA_P384_SHA384);
+        let signer = if own {
+            keys[LEAF].serialize_der()
+        } else {
+            key(&PKCS_ECDSA_P384_SHA384).serialize_der()
+        };
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, &signer);
         let leaf = chain.pop().expect("leaf");
         let pcr = |(index, byte): (u16, u8)| (Value::from(index), bytes(&[byte; 48]));
         let pcrs = (0..16).map(|index| (index, if index < 3 { 0x5a } else { 0 }));
@@ -82,6 +102,7 @@ impl Forge {
         ];
         Self {
             anchors: TrustAnchors::from_der(&chain[ROOT]).expect("root"),
+            root_pem,
             map_form: MapForm::Indefinite,
             fields: fields
                 .into_iter()
@@ -119,13 +140,28 @@ impl Forge {
         let count = u8::try_from(self.fields.len()).expect("few fields");
         let mut payload = match self.map_form {
             MapForm::Definite => vec![0xa0 | count],
-            MapForm::Indefinite => vec![0xbf],
+            MapForm::Indefinite | MapForm::AllIndefinite => vec![0xbf],
         };
         for (key, value) in &self.fields {
-            ciborium::into_writer(key, &mut payload).expect("key");
-            ciborium::into_writer(value, &mut payload).expect("value");
+            encode(key, &mut payload);
+            match (self.map_form, value) {
+                (MapForm::AllIndefinite, Value::Map(pairs)) => {
+                    payload.push(0xbf);
+                    for (key, value) in pairs {
+                        encode(key, &mut payload);
+                        encode(value, &mut payload);
+                    }
+                    payload.push(0xff);
+                }
+                (MapForm::AllIndefinite, Value::Array(items)) => {
+                    payload.push(0x9f);
+                    items.iter().for_each(|item| encode(item, &mut payload));
+                    payload.push(0xff);
+                }
+                _ => encode(value, &mut payload),
+            }
         }
-        if matches!(self.map_form, MapForm::Indefinite) {
+        if !matches!(self.map_form, MapForm::Definite) {
             payload.push(0xff);
         }
         self.sign(payload)
@@ -176,6 +212,10 @@ pub(crate) fn anything() -> Policy {
     }
 }
 
+fn encode(value: &Value, payload: &mut Vec<u8>) {
+    ciborium::into_writer(value, payload).expect("value");
+}
+
 pub(crate) fn bytes(content: &[u8]) -> Value {
     Value::Bytes(content.to_vec())
 }
@@ -185,6 +225,10 @@ pub(crate) fn valid(params: &mut CertificateParams, from_s: u64, until_s: u64) {
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     params.not_before = epoch + Duration::from_secs(from_s);
     params.not_after = epoch + Duration::from_secs(until_s);
+}
+
+fn key(algorithm: &'static SignatureAlgorithm) -> KeyPair {
+    KeyPair::generate_for(algorithm).expect("key")
 }
 
 fn certificate(index: usize) -> CertificateParams {

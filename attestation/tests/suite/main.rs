@@ -4,8 +4,12 @@
     reason = "the forge is a fixture: where it fails, the test fails"
 )]
 mod arbitrary;
+mod cache;
 mod chain;
 mod document;
 mod forge;
+mod messages;
 mod policy;
 mod real;
+#[cfg(feature = "rust-crypto")]
+mod rust_crypto;
