@@ -8,19 +8,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dauth_protocol::{DeploymentConfiguration, deployment};
-use http::{Request, header};
-use http_body_util::Full;
 
-use crate::{clock, host::HostServices, platform::Attester};
+use crate::{host::HostServices, platform::Attester};
 
 pub mod ber;
 mod connection;
 pub mod envelope;
 mod error;
+mod expiration;
 mod fault;
+mod key_arn;
 mod message;
 mod recipient;
 mod retry;
+mod role;
 pub mod sigv4;
 
 pub use connection::Endpoint;
@@ -33,9 +34,7 @@ use connection::Connection;
 use fault::ReplyFault;
 use message::{KeyContext, Operation, Reply};
 use recipient::Recipient;
-use sigv4::{AmzDate, Scope, SignedRequest, Signer};
-
-const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
+use role::{Role, Unsigned};
 
 /// What a [`KmsClient`] needs.
 pub struct KmsSettings<'a> {
@@ -55,7 +54,7 @@ pub struct KmsSettings<'a> {
 pub struct KmsClient {
     recipient: Arc<Recipient>,
     connection: Connection,
-    host: HostServices,
+    role: Role,
     kms: deployment::Kms,
     deployment: String,
     backoff: Backoff,
@@ -92,7 +91,7 @@ impl KmsClient {
         Ok(Self {
             recipient: Arc::new(Recipient::new(attester, configuration_bytes)),
             connection: Connection::new(endpoint, host.clone(), roots)?,
-            host,
+            role: Role::new(host),
             kms: configuration.kms.clone(),
             deployment: configuration.deployment.clone(),
             backoff: Backoff::default(),
@@ -110,7 +109,7 @@ impl KmsClient {
         Ok(Self {
             recipient: Arc::clone(&self.recipient),
             connection: self.connection.to(Endpoint::of(kms)?),
-            host: self.host.clone(),
+            role: self.role.clone(),
             kms: kms.clone(),
             deployment: self.deployment.clone(),
             backoff: self.backoff,
@@ -159,15 +158,8 @@ impl KmsClient {
         };
         let recipient = self.recipient.key().await?;
         let document = self.recipient.document().await?;
-        let request = self
-            .sign(operation, operation.body(&key, &document))
-            .await?;
-        let (status, body) = self.connection.exchange(request).await?;
-        if status != 200 {
-            let code = message::error_code(&body.unwrap_or_default());
-            return Err(KmsError::of_reply(status, code));
-        }
-        let reply = match body {
+        let body = operation.body(&key, &document);
+        let reply = match self.exchange(operation.target(), &body).await? {
             Some(body) => Reply::parse(&body, operation, key.arn),
             None => Reply::faulty(ReplyFault::TooLong),
         };
@@ -177,51 +169,21 @@ impl KmsClient {
         })
     }
 
-    async fn sign(
-        &self,
-        operation: Operation<'_>,
-        body: Vec<u8>,
-    ) -> Result<Request<Full<Bytes>>, KmsError> {
-        // Asked for each time: they expire after some hours, and the parent renews them.
-        let credentials = self
-            .host
-            .credentials()
-            .await
-            .map_err(KmsError::RoleCredentials)?;
-        let date = AmzDate::from_unix_s(clock::now_s());
-        let mut headers = vec![
-            ("content-type", CONTENT_TYPE),
-            ("host", self.connection.endpoint().authority()),
-            ("x-amz-date", date.as_str()),
-        ];
-        if !credentials.session_token.is_empty() {
-            headers.push(("x-amz-security-token", &credentials.session_token));
+    /// The body of KMS's reply to one signed request; none when it is longer than its bound.
+    async fn exchange(&self, target: &str, body: &[u8]) -> Result<Option<Bytes>, KmsError> {
+        let request = Unsigned {
+            authority: self.connection.endpoint().authority(),
+            region: &self.kms.region,
+            target,
+            body,
+        };
+        let request = self.role.sign(request).await?;
+        match self.connection.exchange(request).await? {
+            (200, body) => Ok(body),
+            (status, body) => {
+                let code = message::error_code(&body.unwrap_or_default());
+                Err(KmsError::of_reply(status, code))
+            }
         }
-        headers.push(("x-amz-target", operation.target()));
-        let authorization = sigv4::authorization(
-            &Signer {
-                access_key_id: &credentials.access_key_id,
-                secret_access_key: &credentials.secret_access_key,
-            },
-            &Scope {
-                date: &date,
-                region: &self.kms.region,
-                service: "kms",
-            },
-            &SignedRequest {
-                method: "POST",
-                headers: &headers,
-                body: &body,
-            },
-        );
-        headers
-            .into_iter()
-            .fold(Request::post("/"), |request, (name, value)| {
-                request.header(name, value)
-            })
-            .header(header::AUTHORIZATION, authorization)
-            .body(Full::new(Bytes::from(body)))
-            // The parent's credentials hold what no header can.
-            .map_err(|_| KmsError::RoleCredentials(crate::host::HostError::Malformed))
     }
 }

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio_rustls::TlsConnector;
 
-use super::KmsError;
+use super::{KmsError, key_arn::KeyArn};
 use crate::host::HostServices;
 
 /// A reply of KMS; one with a data key takes about 1.2 kB.
@@ -27,11 +27,16 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint of a deployment: the configured one, else the region's public one.
+    /// The endpoint of a key: the configured one (of a VPC, of FIPS 140), else the public one of
+    /// its region.
     pub fn of(kms: &deployment::Kms) -> Result<Self, KmsError> {
+        let arn = KeyArn::parse(&kms.key_arn)?;
+        if arn.region() != kms.region {
+            return Err(KmsError::OtherRegion);
+        }
         let url = match &kms.endpoint {
             Some(endpoint) => endpoint.clone(),
-            None => format!("https://kms.{}.amazonaws.com", kms.region),
+            None => arn.public_endpoint().ok_or(KmsError::Endpoint)?,
         };
         let uri: Uri = url.parse().map_err(|_| KmsError::Endpoint)?;
         let (Some("https"), Some(authority), "/", None) =
@@ -149,7 +154,7 @@ mod tests {
 
     fn endpoint(url: Option<&str>) -> Result<Endpoint, KmsError> {
         Endpoint::of(&deployment::Kms {
-            key_arn: String::new(),
+            key_arn: "arn:aws:kms:eu-west-1:123456789012:key/k".to_owned(),
             region: "eu-west-1".to_owned(),
             endpoint: url.map(str::to_owned),
             key_policy: deployment::KeyPolicyRule::Unchecked,
@@ -170,6 +175,16 @@ mod tests {
                 "127.0.0.1:8443",
             ),
             (Some("https://[::1]:8443/"), "[::1]:8443", "[::1]:8443"),
+            (
+                Some("https://kms-fips.eu-west-1.amazonaws.com"),
+                "kms-fips.eu-west-1.amazonaws.com",
+                "kms-fips.eu-west-1.amazonaws.com:443",
+            ),
+            (
+                Some("https://vpce-0a1b-2c3d.kms.eu-west-1.vpce.amazonaws.com"),
+                "vpce-0a1b-2c3d.kms.eu-west-1.vpce.amazonaws.com",
+                "vpce-0a1b-2c3d.kms.eu-west-1.vpce.amazonaws.com:443",
+            ),
         ] {
             let endpoint = endpoint(url).unwrap();
             assert_eq!(endpoint.authority, authority);
@@ -192,5 +207,22 @@ mod tests {
                 "{url}"
             );
         }
+    }
+
+    #[test]
+    fn a_request_is_signed_for_the_region_of_its_key() {
+        let of = |key_arn: &str, region: &str| {
+            Endpoint::of(&deployment::Kms {
+                key_arn: key_arn.to_owned(),
+                region: region.to_owned(),
+                endpoint: Some("https://kms.eu-west-1.amazonaws.com".to_owned()),
+                key_policy: deployment::KeyPolicyRule::Unchecked,
+            })
+        };
+        let key = "arn:aws:kms:eu-west-1:123456789012:key/k";
+        of(key, "eu-west-1").unwrap();
+        assert!(matches!(of(key, "eu-west-2"), Err(KmsError::OtherRegion)));
+        let alias = "arn:aws:kms:eu-west-1:123456789012:alias/k";
+        assert!(matches!(of(alias, "eu-west-1"), Err(KmsError::KeyArn)));
     }
 }

@@ -33,15 +33,29 @@ pub enum KmsError {
     /// No answer in time.
     #[error("KMS did not answer in time; try again")]
     TimedOut,
-    /// `kms.endpoint` is not `https://host[:port]`.
-    #[error("kms.endpoint or kms.region names no host: expected https://host[:port]")]
+    /// `kms.endpoint` is not `https://host[:port]`, or is missing where the partition is unknown.
+    #[error("kms.endpoint names no host: expected https://host[:port]")]
     Endpoint,
+    /// `kms.key_arn` is not the ARN of a key.
+    #[error(
+        "kms.key_arn is not a key's full ARN: expected arn:<partition>:kms:<region>:<account>:key/<id>"
+    )]
+    KeyArn,
+    /// A request signed for `kms.region` would be refused where the key is.
+    #[error("kms.region is not the region in kms.key_arn: set it to that of the ARN")]
+    OtherRegion,
     /// No byte stream to the endpoint.
     #[error("KMS cannot be reached: {0}")]
     Egress(#[from] EgressError),
     /// No credentials of the role.
     #[error("the role's credentials are not available: {0}")]
     RoleCredentials(#[source] HostError),
+    /// The parent supplies credentials that have ended, or end within a minute.
+    #[error(
+        "the role's credentials have expired: the parent must renew them from the instance's \
+         metadata; check the instance's role, and the clock"
+    )]
+    RoleCredentialsExpired,
     /// The TLS peer is not the endpoint.
     #[error("the TLS handshake with KMS failed")]
     Tls(#[source] std::io::Error),
@@ -77,14 +91,24 @@ impl KmsError {
             | "MissingAuthenticationTokenException"
             | "InvalidClientTokenId"
             | "ExpiredToken"
-            | "ExpiredTokenException" => Self::Credentials(code),
+            | "ExpiredTokenException"
+            | "RequestExpired" => Self::Credentials(code),
             "NotFoundException"
             | "DisabledException"
             | "KMSInvalidStateException"
             | "InvalidKeyUsageException"
-            | "InvalidArnException" => Self::Key(code),
+            | "InvalidArnException"
+            | "CloudHsmClusterInvalidConfigurationException"
+            | "CustomKeyStoreInvalidStateException" => Self::Key(code),
             "InvalidCiphertextException" | "IncorrectKeyException" => Self::Ciphertext(code),
+            // AWS's common errors say the first four in several ways.
             "ThrottlingException"
+            | "Throttling"
+            | "RequestLimitExceeded"
+            | "TooManyRequestsException"
+            | "InternalFailure"
+            | "ServiceUnavailable"
+            | "RequestTimeout"
             | "KMSInternalException"
             | "KeyUnavailableException"
             | "DependencyTimeoutException" => Self::Transient(code),
@@ -168,19 +192,59 @@ mod tests {
     fn only_what_passes_by_itself_is_retried() {
         for (status, code, transient) in [
             (400, "ThrottlingException", true),
+            (400, "Throttling", true),
+            (400, "KMSInternalException", true),
             (500, "KMSInternalException", true),
+            (400, "DependencyTimeoutException", true),
+            (503, "DependencyTimeoutException", true),
+            (400, "KeyUnavailableException", true),
+            (500, "KeyUnavailableException", true),
+            (500, "InternalFailure", true),
             (503, "Unknown", true),
+            (502, "", true),
             (429, "Unknown", true),
             (400, "AccessDeniedException", false),
             (500, "AccessDeniedException", false),
             (400, "InvalidCiphertextException", false),
+            (500, "InvalidCiphertextException", false),
             (400, "IncorrectKeyException", false),
+            (400, "UnrecognizedClientException", false),
+            (400, "InvalidSignatureException", false),
             (400, "ExpiredTokenException", false),
+            (400, "RequestExpired", false),
             (400, "DisabledException", false),
+            (409, "KMSInvalidStateException", false),
+            (400, "NotFoundException", false),
+            (400, "InvalidKeyUsageException", false),
             (400, "ValidationException", false),
+            (400, "Unknown", false),
+            (302, "", false),
         ] {
             let error = KmsError::of_reply(status, ErrorCode::of_type(code));
             assert_eq!(error.is_transient(), transient, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_pass_by_itself_is_not_retried() {
+        for error in [
+            KmsError::ReplyRefused,
+            KmsError::RoleCredentialsExpired,
+            KmsError::RoleCredentials(HostError::Malformed),
+            KmsError::Tls(std::io::Error::other("other certificate")),
+            KmsError::Egress(EgressError::Refused),
+            KmsError::OtherRegion,
+            KmsError::Endpoint,
+        ] {
+            assert!(!error.is_transient(), "{error}");
+        }
+        for error in [
+            KmsError::TimedOut,
+            KmsError::Http,
+            KmsError::RoleCredentials(HostError::Unavailable),
+            KmsError::Egress(EgressError::Unreachable),
+        ] {
+            assert!(error.is_transient(), "{error}");
         }
     }
 }
