@@ -13,6 +13,14 @@ const AWS_NITRO_ROOT_PEM: &str = include_str!("aws-nitro-enclaves-root-g1.pem");
 /// The roots that a relying party pins.
 ///
 /// The root in a document is never one of them: it comes from the party that is to be verified.
+///
+/// ```
+/// use dauth_attestation::{AnchorError, TrustAnchors};
+///
+/// let of_aws = TrustAnchors::aws_nitro();
+/// let of_a_test = TrustAnchors::from_pem("no certificate");
+/// assert_eq!(of_a_test.err(), Some(AnchorError::NotPem));
+/// ```
 #[derive(Clone, Debug)]
 pub struct TrustAnchors {
     anchors: Vec<Anchor>,

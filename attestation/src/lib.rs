@@ -5,27 +5,39 @@
 //! comes out. A stored document is judged at the time that the caller names, never silently at its
 //! own.
 //!
-//! The order of [`appraise()`]:
+//! The order of [`Verifier::appraise`], and of [`appraise()`] for one document alone:
 //!
 //! 1. form: COSE_Sign1 (RFC 9052), then each field's rule of the AWS attestation process;
-//! 2. chain: from `certificate` through `cabundle` to a pinned root, at the given time (RFC 5280);
-//! 3. signature: ES384 by the key of `certificate`;
-//! 4. only then what the document claims: debug mode, images, nonce, age.
+//! 2. certificates: what costs no signature, at the given time (RFC 5280), and the root's name;
+//! 3. the document's signature: ES384 by the key of `certificate`;
+//! 4. the chain's signatures, from a pinned root down, unless the verifier's cache knows the chain;
+//! 5. only then what the document claims: debug mode, images, nonce, purpose, age.
 //!
 //! ```
-//! use dauth_attestation::{Appraisal, Images, NonceRule, Policy, ReferenceValues, TrustAnchors, appraise};
+//! # #[cfg(feature = "aws-lc-rs")] {
+//! use dauth_attestation::{Appraisal, Images, NonceRule, Policy, ReferenceValues, TrustAnchors};
+//! use dauth_attestation::appraise;
 //!
-//! let release = ReferenceValues::new().with_pcr(0, &[0x5a; 48]);
+//! // During an upgrade the new release is accepted beside the old one.
+//! let old = ReferenceValues::new().with_pcr(0, &[0x5a; 48]);
+//! let new = ReferenceValues::new().with_pcr(0, &[0x5b; 48]);
 //! let policy = Policy {
 //!     nonce: NonceRule::Equals(vec![7; 32]),
-//!     ..Policy::new(Images::AnyOf(vec![release]))
+//!     ..Policy::new(Images::AnyOf(vec![old, new]))
 //! };
 //! let anchors = TrustAnchors::aws_nitro();
 //! let appraisal = Appraisal { anchors: &anchors, policy: &policy, now_ms: 1_731_627_990_000 };
-//! assert!(appraise(b"no document", &appraisal).is_err());
+//! let refusal = appraise(b"no document", &appraisal).unwrap_err();
+//! assert!(refusal.to_string().contains("RFC 9052"));
+//! # }
 //! ```
+//!
+//! # Features
+//!
+//! `aws-lc-rs` (default) verifies signatures with AWS-LC. `rust-crypto` verifies them in Rust alone,
+//! for `wasm32-unknown-unknown`. [`SignatureAlgorithms::new`] takes any other implementation.
 #![forbid(unsafe_code)]
-// The example above needs the default algorithms, and so does a link to `appraise`.
+// Without the default algorithms there is no `appraise` to link to.
 #![cfg_attr(not(feature = "aws-lc-rs"), allow(rustdoc::broken_intra_doc_links))]
 
 mod algorithms;
@@ -47,6 +59,11 @@ mod result;
 mod rust_crypto;
 mod utc;
 mod verifier;
+
+/// The examples of the README are tested.
+#[cfg(all(doctest, feature = "aws-lc-rs"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use algorithms::SignatureAlgorithms;
 pub use anchors::{AnchorError, TrustAnchors};

@@ -55,6 +55,24 @@ pub enum DebugMode {
 }
 
 /// What a relying party requires.
+///
+/// ```
+/// use core::time::Duration;
+/// use dauth_attestation::{AgeRule, Images, NonceRule, Policy, ReferenceValues, UserDataRule};
+///
+/// let release = ReferenceValues::new()
+///     .with_pcr(0, &[0x5a; 48])
+///     .with_role_arn("arn:aws:iam::123456789012:role/Webserver");
+/// let policy = Policy {
+///     nonce: NonceRule::Equals(vec![7; 32]),
+///     user_data: UserDataRule::Tagged(b"evidence-v1:".to_vec()),
+///     age: AgeRule::AtMost(Duration::from_secs(60)),
+///     ..Policy::new(Images::AnyOf(vec![release]))
+/// };
+/// assert_eq!(policy.leeway, Policy::DEFAULT_LEEWAY);
+/// ```
+///
+/// Name the rest by `..Policy::new(images)`: a rule that is added later then has its default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The images.
