@@ -19,7 +19,7 @@ use crate::{
     hardening::{MemoryLock, harden},
     host::{HostError, HostServices},
     keyset::{self, Keeper, Keyset, KeysetContext, KeysetError, Serving},
-    platform::{Attester, AttesterError, Platform},
+    platform::{Attester, AttesterError, Platform, SharedModule},
     server::Server,
     service::Service,
     tls::{TlsIdentity, TlsKeyError},
@@ -75,6 +75,11 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), BootError> {
     let hardening = harden().map_err(BootError::Hardening)?;
+    let module = SharedModule::new(platform.attester);
+    let platform = Platform {
+        attester: module.for_ourselves(),
+        ..platform
+    };
     let host = HostServices::new(Arc::clone(&platform.transport));
     let (configuration, configuration_bytes) = measured_configuration(&platform, &host).await?;
     let events = Events::start(host.clone());
@@ -99,7 +104,7 @@ pub async fn run(
         generation: keyset.generation(),
         memory_locked: hardening.memory_lock == MemoryLock::Locked,
     });
-    let evidence = EvidenceService::new(Arc::clone(&platform.attester), &key_configuration);
+    let evidence = EvidenceService::new(module.for_strangers());
     let keeper = Keeper::new(Serving::new(keyset, &key_configuration));
     let service = Service::new(
         &configuration,

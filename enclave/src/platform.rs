@@ -5,7 +5,12 @@ use dauth_protocol::measurement::Pcr;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub mod nsm;
+mod shared;
 pub mod vsock;
+
+pub use shared::SharedModule;
+#[cfg(test)]
+pub(crate) use shared::tests as slow_module;
 
 /// A future of a trait object's method.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -114,7 +114,9 @@ impl Service {
     }
 
     async fn evidence(&self, query: Option<&str>) -> Result<Response<ReplyBody>, Refusal> {
-        json(&self.evidence.evidence(query).await?)
+        let serving = self.keeper.current();
+        let keys = serving.key_configuration();
+        json(&self.evidence.evidence(query, keys).await?)
     }
 
     async fn admit(
