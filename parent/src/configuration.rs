@@ -91,7 +91,8 @@ pub struct Host {
     pub listen: HostListener,
     /// The deployment configuration, handed over as it is: its bytes are measured.
     pub configuration_file: PathBuf,
-    /// The sealed keyset. The order is `create` while this file is missing and `<file>.create` exists.
+    /// The sealed keyset. Beside it lie the keyset of before, and the operator's orders
+    /// ([`KeysetFile`](crate::host::KeysetFile)).
     pub keyset_file: PathBuf,
     /// Role credentials as IMDSv2 returns them (JSON); read at each request, so that they can be
     /// renewed in place.
@@ -100,6 +101,28 @@ pub struct Host {
     /// Connections at one time, tunnels included.
     #[serde(default = "default_host_connections")]
     pub max_connections: usize,
+    /// Role credentials from the instance metadata service, in place of a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imds: Option<Imds>,
+}
+
+/// `[host.imds]`: the instance metadata service of EC2, version 2. An empty table will do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Imds {
+    /// `http://169.254.169.254` unless given; `http://[fd00:ec2::254]` where there is IPv6 alone.
+    pub endpoint: String,
+    /// How long each of its three answers may take.
+    pub timeout_ms: u64,
+}
+
+impl Default for Imds {
+    fn default() -> Self {
+        Self {
+            endpoint: "http://169.254.169.254".to_owned(),
+            timeout_ms: 2_000,
+        }
+    }
 }
 
 /// Where host services listen: `{ unix = PATH }` or `{ vsock = { port = PORT, peer_cid = CID } }`.

@@ -6,7 +6,7 @@ use dauth_protocol::{
     Fingerprint, host as paths,
     limit::{MAX_CONFIGURATION_BYTES, MAX_HEADER_BYTES},
 };
-use http::{Method, Request, StatusCode, header};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,8 +19,10 @@ mod records;
 mod reply;
 mod tunnel;
 
+pub(crate) use credentials::Credentials;
+pub use credentials::CredentialsError;
 pub use events::{Events, MAX_EVENT_BYTES};
-pub use keyset::KeysetFile;
+pub use keyset::{KeysetFile, MAX_ORDER_BYTES, Stored};
 pub use records::{Records, RecordsError};
 
 use crate::{
@@ -40,7 +42,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(300);
 /// The host services.
 pub(crate) struct HostServices {
     pub(crate) configuration_file: PathBuf,
-    pub(crate) credentials_file: Option<PathBuf>,
+    pub(crate) credentials: Credentials,
     pub(crate) keyset: KeysetFile,
     pub(crate) records: Records,
     pub(crate) events: Events,
@@ -110,12 +112,11 @@ impl HostServices {
         match (request.method(), path.as_str()) {
             (&Method::CONNECT, _) => tunnel::open(self, request, &tunnels).await,
             (&Method::GET, paths::CONFIGURATION) => self.configuration().await,
-            (&Method::GET, paths::ORDER) => json(&self.keyset.order().await),
-            (&Method::GET, paths::KEYSET) => self.keyset.reply().await,
-            (&Method::PUT, paths::KEYSET) => self.put_keyset(request).await,
-            (&Method::GET, paths::CREDENTIALS) => {
-                credentials::reply(self.credentials_file.as_deref()).await
-            }
+            (&Method::GET, paths::ORDER) => self.keyset.order_reply().await,
+            (&Method::POST, paths::ORDER_OUTCOME) => self.keyset.take_outcome(request).await,
+            (&Method::GET, paths::KEYSET) => self.keyset.reply(request.headers()).await,
+            (&Method::PUT, paths::KEYSET) => self.keyset.put(request, &self.metrics).await,
+            (&Method::GET, paths::CREDENTIALS) => self.credentials.reply().await,
             (&Method::POST, paths::EVENTS) => self.take_events(request).await,
             (&Method::GET, record) if record.starts_with(paths::RECORDS) => {
                 self.record(record).await
@@ -124,6 +125,7 @@ impl HostServices {
                 _,
                 paths::CONFIGURATION
                 | paths::ORDER
+                | paths::ORDER_OUTCOME
                 | paths::KEYSET
                 | paths::CREDENTIALS
                 | paths::EVENTS,
@@ -152,20 +154,6 @@ impl HostServices {
                     "the deployment configuration cannot be read",
                 )
             }
-        }
-    }
-
-    async fn put_keyset(&self, request: Request<Incoming>) -> Reply {
-        let condition = request.headers().get(header::IF_NONE_MATCH);
-        if condition.is_none_or(|condition| condition != "*") {
-            return problem(
-                StatusCode::PRECONDITION_REQUIRED,
-                "a keyset is stored with If-None-Match: * alone",
-            );
-        }
-        match collect(request, dauth_protocol::limit::MAX_KEYSET_BYTES).await {
-            Ok(keyset) => self.keyset.put(keyset).await,
-            Err(refusal) => refusal,
         }
     }
 

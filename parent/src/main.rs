@@ -33,7 +33,8 @@ A configuration for EC2:
   listen = { vsock = { port = 5001, peer_cid = 16 } }
   configuration_file = \"/etc/dauth/deployment.json\"
   keyset_file = \"/var/lib/dauth/keyset\"
-  credentials_file = \"/run/dauth/credentials.json\"
+
+  [host.imds]
 
   [records]
   control_plane = \"https://dauth.example.com\"
@@ -42,7 +43,7 @@ A configuration for EC2:
   [monitor]
   listen = \"127.0.0.1:9464\"
 
-Create KEYSET_FILE.create before the first boot to have the enclave make its keyset.
+A boot without a keyset makes none: order it once, with dauth keys create --keyset KEYSET_FILE.
 RUST_LOG sets the log level (default: info). Logs go to stderr; the enclave's own events carry the
 target \"enclave\". SIGINT and SIGTERM stop it.";
 

@@ -21,6 +21,10 @@ pub struct Metrics {
     pub(crate) host_refused: AtomicU64,
     pub(crate) records_fetched: AtomicU64,
     pub(crate) records_failed: AtomicU64,
+    pub(crate) keyset_changes: AtomicU64,
+    pub(crate) keyset_conflicts: AtomicU64,
+    pub(crate) role_renewals: AtomicU64,
+    pub(crate) role_failures: AtomicU64,
     pub(crate) events: AtomicU64,
     pub(crate) events_dropped: AtomicU64,
 }
@@ -33,7 +37,7 @@ impl Metrics {
 
     /// Prometheus' text exposition format, version 0.0.4.
     pub fn to_text(&self) -> String {
-        let counters: [(&str, &str, &AtomicU64); 13] = [
+        let counters: [(&str, &str, &AtomicU64); 17] = [
             (
                 "ingress_connections_total",
                 "Connections relayed to the enclave.",
@@ -90,6 +94,26 @@ impl Metrics {
                 &self.records_failed,
             ),
             (
+                "keyset_changes_total",
+                "Keysets stored: the first one, and each generation after it.",
+                &self.keyset_changes,
+            ),
+            (
+                "keyset_conflicts_total",
+                "Keysets not stored because another enclave's came first.",
+                &self.keyset_conflicts,
+            ),
+            (
+                "role_renewals_total",
+                "Role credentials taken from the instance metadata service.",
+                &self.role_renewals,
+            ),
+            (
+                "role_failures_total",
+                "Role credentials that the instance metadata service did not give.",
+                &self.role_failures,
+            ),
+            (
                 "events_total",
                 "Events taken from the enclave.",
                 &self.events,
@@ -123,7 +147,7 @@ mod tests {
         let metrics = Metrics::default();
         Metrics::add(&metrics.egress_refused);
         let text = metrics.to_text();
-        assert_eq!(text.lines().count(), 13 * 3);
+        assert_eq!(text.lines().count(), 17 * 3);
         assert!(text.contains("\ndauth_parent_egress_refused_total 1\n"));
         assert!(text.contains("# TYPE dauth_parent_events_total counter\n"));
     }

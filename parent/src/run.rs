@@ -7,7 +7,9 @@ use crate::{
     Configuration,
     configuration::HostListener,
     egress::{Guard, names::HostsError},
-    host::{Events, HostServices, KeysetFile, Records, RecordsError},
+    host::{
+        Credentials, CredentialsError, Events, HostServices, KeysetFile, Records, RecordsError,
+    },
     ingress::Ingress,
     metrics::Metrics,
     monitor::Monitor,
@@ -33,6 +35,9 @@ pub enum RunError {
     /// `[records]` is not usable.
     #[error(transparent)]
     Records(#[from] RecordsError),
+    /// `[host]` says nothing usable of credentials.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// The thread that writes events does not start.
     #[error("cannot start the thread that writes events: {0}")]
     Events(io::Error),
@@ -50,8 +55,8 @@ pub async fn run(
     let ingress_listener = bind_tcp(configuration.ingress.listen, "ingress").await?;
     let host_listener = bind_host(&configuration.host.listen)?;
     let host = HostServices {
+        credentials: Credentials::new(&configuration.host, Arc::clone(&metrics))?,
         configuration_file: configuration.host.configuration_file,
-        credentials_file: configuration.host.credentials_file,
         keyset: KeysetFile::new(configuration.host.keyset_file),
         records: Records::new(&configuration.records)?,
         events: Events::to_log(Arc::clone(&metrics)).map_err(RunError::Events)?,

@@ -174,3 +174,30 @@ async fn a_taken_address_is_named() {
         "{message}"
     );
 }
+
+#[tokio::test]
+async fn credentials_come_from_one_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut configuration = configuration(folder.path(), "").await;
+    configuration.host.imds = Some(toml::from_str("").unwrap());
+    let with_both = {
+        let mut both = configuration.clone();
+        both.host.credentials_file = Some(folder.path().join("credentials.json"));
+        both
+    };
+    for (configuration, sentence) in [
+        (with_both, "credentials come from one of them"),
+        (
+            {
+                let imds = configuration.host.imds.as_mut().unwrap();
+                imds.endpoint = "http://10.0.0.1".to_owned();
+                configuration
+            },
+            "in the clear",
+        ),
+    ] {
+        let error = dauth_parent::run(configuration, std::future::pending()).await;
+        let message = error.unwrap_err().to_string();
+        assert!(message.contains(sentence), "{message}");
+    }
+}

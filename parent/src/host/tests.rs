@@ -1,7 +1,7 @@
 //! Host services over a real unix socket, as the enclave uses them.
 use std::{fs, path::Path};
 
-use http::{HeaderMap, Response};
+use http::{Response, header};
 use http_body_util::Full;
 use hyper::client::conn::http1 as client;
 use hyper_util::rt::TokioIo;
@@ -13,6 +13,8 @@ use tokio::{
 
 use super::*;
 use crate::configuration::{Egress, HostListener, Records as RecordsConfiguration};
+
+mod keyset;
 
 struct Stack {
     folder: tempfile::TempDir,
@@ -39,7 +41,7 @@ impl Stack {
         };
         let services = HostServices {
             configuration_file: path("configuration"),
-            credentials_file: Some(path("credentials.json")),
+            credentials: Credentials::File(path("credentials.json")),
             keyset: KeysetFile::new(path("keyset")),
             records: records.unwrap(),
             events: Events::to_log(Arc::clone(&metrics)).unwrap(),
@@ -73,14 +75,6 @@ impl Stack {
     async fn get(&self, path: &str) -> (u16, Bytes) {
         let request = Request::get(path).body(Full::default()).unwrap();
         read(self.send(request).await).await
-    }
-
-    async fn put_keyset(&self, condition: HeaderMap, keyset: Vec<u8>) -> u16 {
-        let mut request = Request::put(paths::KEYSET)
-            .body(Full::from(keyset))
-            .unwrap();
-        *request.headers_mut() = condition;
-        self.send(request).await.status().as_u16()
     }
 
     async fn connect(&self, target: &str) -> Response<Incoming> {
@@ -149,39 +143,6 @@ async fn hands_over_the_configuration_byte_for_byte() {
     let stack = Stack::start("127.0.0.0/8", 8).await;
     let (status, body) = stack.get(paths::CONFIGURATION).await;
     assert_eq!((status, &body[..]), (200, &b"{\"version\":1}"[..]));
-}
-
-#[tokio::test]
-async fn a_keyset_is_stored_once_and_ordered_once() {
-    let stack = Stack::start("127.0.0.0/8", 8).await;
-    fs::write(stack.path().join("keyset.create"), "").unwrap();
-    assert_eq!(stack.get(paths::ORDER).await.1, r#"{"keyset":"create"}"#);
-    assert_eq!(stack.get(paths::KEYSET).await.0, 404);
-
-    let absent: HeaderMap = [(header::IF_NONE_MATCH, "*".parse().unwrap())]
-        .into_iter()
-        .collect();
-    assert_eq!(
-        stack
-            .put_keyset(HeaderMap::new(), b"unconditional".to_vec())
-            .await,
-        428
-    );
-    assert_eq!(
-        stack.put_keyset(absent.clone(), vec![0; 300 * 1024]).await,
-        413
-    );
-    assert_eq!(
-        stack.put_keyset(absent.clone(), b"first".to_vec()).await,
-        201
-    );
-    assert_eq!(stack.put_keyset(absent, b"second".to_vec()).await, 412);
-
-    assert_eq!(
-        stack.get(paths::KEYSET).await,
-        (200, Bytes::from_static(b"first"))
-    );
-    assert_eq!(stack.get(paths::ORDER).await.1, r#"{"keyset":"load"}"#);
 }
 
 #[tokio::test]
