@@ -1,9 +1,9 @@
-//! A simulated AWS KMS with one key: enough of it for an attested enclave, and as strict.
+//! A simulated AWS KMS: enough of it for an attested enclave, and as strict.
 //!
-//! Signatures are verified, documents in `Recipient` too (against the simulator's root), and the
-//! key policy decides about the rest: it is the JSON document that one gives KMS. Data keys come in
+//! Signatures are verified, documents in `Recipient` too (against the simulator's root), and each
+//! key's policy decides about the rest: it is the JSON document that one gives KMS. Data keys come in
 //! the CMS envelope that KMS writes, indefinite lengths included.
-use std::{future::Future, sync::Arc};
+use std::{collections::BTreeSet, future::Future, sync::Arc};
 
 use dauth_attestation::TrustAnchors;
 use rustls::{
@@ -16,19 +16,23 @@ use tokio_rustls::TlsAcceptor;
 pub mod cms;
 mod configuration;
 pub mod error;
+pub mod key;
 pub mod master_key;
+pub mod operation;
 pub mod policy;
+pub mod policy_file;
 pub mod recipient;
 mod server;
 pub mod service;
 pub mod signature;
 
-pub use configuration::{Configuration, PrincipalConfiguration, RunError};
+pub use configuration::{Configuration, KeyConfiguration, PrincipalConfiguration, RunError};
 pub use server::Server;
 
 use configuration::read;
+use key::Key;
 use master_key::MasterKey;
-use policy::KeyPolicy;
+use policy_file::PolicyFile;
 use service::Kms;
 use signature::Principal;
 
@@ -43,7 +47,7 @@ pub async fn run(
     let listener = TcpListener::bind(address)
         .await
         .map_err(|source| RunError::Listen { address, source })?;
-    tracing::info!(%address, key = kms.key.arn(), "the simulated KMS serves");
+    tracing::info!(%address, keys = kms.keys.len(), "the simulated KMS serves");
     Server::new(kms).serve(listener, tls, shutdown).await;
     Ok(())
 }
@@ -52,15 +56,10 @@ fn kms(configuration: Configuration) -> Result<Kms, RunError> {
     if configuration.principals.is_empty() {
         return Err(RunError::NoPrincipals);
     }
-    let file = configuration.key_policy_file;
-    let policy = KeyPolicy::from_json(read(file.clone())?.as_bytes())
-        .map_err(|source| RunError::KeyPolicy { file, source })?;
+    let keys = keys(configuration.keys)?;
     let file = configuration.attestation_root_file;
     let anchors = TrustAnchors::from_pem(&read(file.clone())?)
         .map_err(|source| RunError::AttestationRoot { file, source })?;
-    let file = configuration.master_key_file;
-    let key = MasterKey::open_or_create(&file, &configuration.key_arn)
-        .map_err(|source| RunError::MasterKey { file, source })?;
     let principals = configuration
         .principals
         .into_iter()
@@ -76,10 +75,42 @@ fn kms(configuration: Configuration) -> Result<Kms, RunError> {
     Ok(Kms {
         region: configuration.region,
         principals,
-        policy,
-        key,
+        keys,
         anchors,
     })
+}
+
+fn keys(configurations: Vec<KeyConfiguration>) -> Result<Vec<Key>, RunError> {
+    if configurations.is_empty() {
+        return Err(RunError::NoKeys);
+    }
+    let mut arns = BTreeSet::new();
+    configurations
+        .into_iter()
+        .map(|configuration| {
+            let arn = configuration.key_arn;
+            if !arns.insert(arn.clone()) {
+                return Err(RunError::SameArn(arn));
+            }
+            let policy = PolicyFile::new(configuration.key_policy_file.clone());
+            // A mistake in it is told at the start, not by refusals.
+            policy.read().map_err(|source| RunError::KeyPolicy {
+                file: configuration.key_policy_file,
+                source,
+            })?;
+            let file = configuration.master_key_file;
+            let master = MasterKey::open_or_create(&file, &arn)
+                .map_err(|source| RunError::MasterKey { file, source })?;
+            Ok(Key {
+                master,
+                policy,
+                origin: configuration.origin,
+                multi_region: configuration.multi_region,
+                state: configuration.state,
+                grants: configuration.grants,
+            })
+        })
+        .collect()
 }
 
 fn acceptor(configuration: &Configuration) -> Result<TlsAcceptor, RunError> {

@@ -11,6 +11,7 @@ use dauth_protocol::{
     DeploymentConfiguration,
     deployment::{IssuerKeys, KeyPolicyRule, Kms},
     host::{KeysetOrder, Order},
+    key_policy::{Administration, AttestedImage, KeyPolicy},
     measurement::{CONFIGURATION_PCR, Pcr},
 };
 use dauth_simulator::{demo_mcp, enclave, kms, upstream};
@@ -31,6 +32,8 @@ const RESOURCE: &str = "https://enclave.dauth.test";
 /// A key that exists in the simulated KMS alone.
 const KEY_ARN: &str = "arn:aws:kms:eu-west-1:000000000000:key/00000000-0000-4000-8000-000000000000";
 const REGION: &str = "eu-west-1";
+/// Who may change the key's policy: in the simulation, whoever may write its file.
+const ADMINISTRATOR_ARN: &str = "arn:aws:iam::000000000000:root";
 const ROLE_ARN: &str = "arn:aws:iam::000000000000:role/dauth-simulation";
 const ACCESS_KEY_ID: &str = "AKIASIMULATION000000";
 const TENANT: &str = "simulation";
@@ -160,8 +163,13 @@ impl Plan {
 
     fn write_kms(&self, state: &State, pcr16: Pcr) -> Result<(), Failure> {
         let [pcr0, ..] = state.kept().pcrs;
-        let policy = kms::policy::attested_policy(ROLE_ARN, &[(pcr0, pcr16)]);
-        state.write("kms/key-policy.json", policy.to_string().as_bytes())?;
+        let refused = |e: &dyn core::error::Error| Failure::refused(sentence(e));
+        let policy = KeyPolicy {
+            role: ROLE_ARN.parse().map_err(|e| refused(&e))?,
+            images: vec![AttestedImage::new([(0, pcr0), (16, pcr16)]).map_err(|e| refused(&e))?],
+            administration: Administration::By(ADMINISTRATOR_ARN.parse().map_err(|e| refused(&e))?),
+        };
+        state.write("kms/key-policy.json", policy.to_json().as_bytes())?;
         let identity = state
             .kms_authority()?
             .issue(&["127.0.0.1", "localhost"])
@@ -178,9 +186,11 @@ impl Plan {
                 tls_key_file: state.path("kms/tls-key.pem"),
                 attestation_root_file: state.path("trust/nsm-root.pem"),
                 region: REGION.to_owned(),
-                key_arn: KEY_ARN.to_owned(),
-                key_policy_file: state.path("kms/key-policy.json"),
-                master_key_file: state.path("kms/master-key"),
+                keys: vec![kms::KeyConfiguration::new(
+                    KEY_ARN.to_owned(),
+                    state.path("kms/key-policy.json"),
+                    state.path("kms/master-key"),
+                )],
                 principals: vec![kms::PrincipalConfiguration {
                     arn: ROLE_ARN.to_owned(),
                     access_key_id: ACCESS_KEY_ID.to_owned(),

@@ -13,11 +13,11 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A simulated AWS KMS with one key, for machines without AWS.
+/// A simulated AWS KMS, for machines without AWS.
 ///
-/// Speaks AWS JSON 1.1 over HTTPS (GenerateDataKey, Decrypt, Encrypt), verifies SigV4 and the
-/// attestation document in Recipient, and enforces a key policy's conditions on PCR values. Its key
-/// lies in a file: it protects nothing of value.
+/// Speaks AWS JSON 1.1 over HTTPS (GenerateDataKey, Decrypt, Encrypt, DescribeKey, GetKeyPolicy,
+/// ListGrants), verifies SigV4 and the attestation document in Recipient, and enforces each key's
+/// policy with its conditions on PCR values. Its keys lie in files: they protect nothing of value.
 #[derive(Parser)]
 #[command(version, after_help = AFTER_HELP)]
 struct Arguments {
@@ -34,6 +34,8 @@ A configuration:
   tls_key_file = \"kms.key\"
   attestation_root_file = \"nsm-root.pem\"
   region = \"eu-west-1\"
+
+  [[keys]]
   key_arn = \"arn:aws:kms:eu-west-1:000000000000:key/00000000-0000-0000-0000-000000000000\"
   key_policy_file = \"key-policy.json\"
   master_key_file = \"master-key\"
@@ -43,7 +45,10 @@ A configuration:
   access_key_id = \"AKIASIMULATED\"
   secret_access_key_file = \"secret-access-key\"
 
-The key policy is the document that KMS takes. The master key's file is made at the first start.
+A key policy is the document that KMS takes, as dauth kms-policy writes it. A change of its file is
+in force at once. The file of a master key is made at the first start. A key may also have
+origin = \"EXTERNAL\", multi_region = true, state = \"Disabled\" and [[keys.grants]] with grantee and
+operations, for tests of those who look at it.
 RUST_LOG sets the log level (default: info). Logs go to stderr. SIGINT and SIGTERM stop it.";
 
 fn main() -> ExitCode {

@@ -3,6 +3,11 @@ use std::{fs, io, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::{
+    key::{Grant, KeyState, Origin},
+    policy_file::PolicyFileError,
+};
+
 /// The configuration.
 ///
 /// ```
@@ -12,6 +17,8 @@ use serde::{Deserialize, Serialize};
 ///     tls_key_file = "kms.key"
 ///     attestation_root_file = "root.pem"
 ///     region = "eu-west-1"
+///
+///     [[keys]]
 ///     key_arn = "arn:aws:kms:eu-west-1:000000000000:key/00000000-0000-0000-0000-000000000000"
 ///     key_policy_file = "policy.json"
 ///     master_key_file = "master"
@@ -23,6 +30,7 @@ use serde::{Deserialize, Serialize};
 /// "#;
 /// let configuration: dauth_simulator::kms::Configuration = toml::from_str(text).unwrap();
 /// assert_eq!(configuration.principals.len(), 1);
+/// assert!(configuration.keys[0].grants.is_empty());
 /// let unknown = text.replace("region", "regoin");
 /// assert!(toml::from_str::<dauth_simulator::kms::Configuration>(&unknown).is_err());
 /// ```
@@ -39,14 +47,49 @@ pub struct Configuration {
     pub attestation_root_file: PathBuf,
     /// The region that requests are signed for.
     pub region: String,
-    /// The key's full ARN.
-    pub key_arn: String,
-    /// The key policy: JSON, as for KMS.
-    pub key_policy_file: PathBuf,
-    /// The KMS key itself; made at the first start.
-    pub master_key_file: PathBuf,
+    /// The KMS keys.
+    pub keys: Vec<KeyConfiguration>,
     /// Who may sign requests.
     pub principals: Vec<PrincipalConfiguration>,
+}
+
+/// `[[keys]]`: a KMS key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyConfiguration {
+    /// Its full ARN.
+    pub key_arn: String,
+    /// Its policy: JSON, as for KMS. A change is in force with the next request.
+    pub key_policy_file: PathBuf,
+    /// The key itself; made at the first start.
+    pub master_key_file: PathBuf,
+    /// Where `DescribeKey` says that the key comes from.
+    #[serde(default)]
+    pub origin: Origin,
+    /// Whether `DescribeKey` says that it may have replicas.
+    #[serde(default)]
+    pub multi_region: bool,
+    /// Whether it can be used.
+    #[serde(default)]
+    pub state: KeyState,
+    /// Grants that were made for it.
+    #[serde(default)]
+    pub grants: Vec<Grant>,
+}
+
+impl KeyConfiguration {
+    /// A key as KMS makes one: of its own material, of one region, enabled, without grants.
+    pub fn new(key_arn: String, key_policy_file: PathBuf, master_key_file: PathBuf) -> Self {
+        Self {
+            key_arn,
+            key_policy_file,
+            master_key_file,
+            origin: Origin::default(),
+            multi_region: false,
+            state: KeyState::default(),
+            grants: Vec::new(),
+        }
+    }
 }
 
 /// `[[principals]]`: an AWS principal with one access key.
@@ -82,13 +125,13 @@ pub enum RunError {
         /// Why, in one line.
         message: String,
     },
-    /// The key policy is not one that is simulated.
-    #[error("{}: not a key policy that is simulated: {source}", file.display())]
+    /// A key policy cannot be read, or is not one that is simulated.
+    #[error("{}: {source}", file.display())]
     KeyPolicy {
         /// Which.
         file: PathBuf,
         /// Why.
-        source: serde_json::Error,
+        source: PolicyFileError,
     },
     /// A file holds no certificate that may sign documents.
     #[error("{} holds no attestation root: {source}", file.display())]
@@ -117,6 +160,12 @@ pub enum RunError {
     /// Nobody could sign a request.
     #[error("the configuration names no principal")]
     NoPrincipals,
+    /// There is nothing to use.
+    #[error("the configuration has no key")]
+    NoKeys,
+    /// Two keys have one name.
+    #[error("the configuration has two keys of the ARN {0}")]
+    SameArn(String),
     /// The address is taken, or not ours.
     #[error("cannot listen on {address}: {source}")]
     Listen {

@@ -99,6 +99,11 @@ impl MasterKey {
         Ok(plaintext.map_err(|_| Refusal::ciphertext())?.to_vec())
     }
 
+    /// Whether a `CiphertextBlob` says that this key wrapped it.
+    pub fn is_named_in(&self, blob: &[u8]) -> bool {
+        blob.get(1..=KEY_ID_BYTES) == Some(&self.id())
+    }
+
     fn id(&self) -> [u8; KEY_ID_BYTES] {
         let hash = digest::digest(&digest::SHA256, self.arn.as_bytes());
         let mut id = [0; KEY_ID_BYTES];

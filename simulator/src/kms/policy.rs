@@ -1,24 +1,12 @@
 //! A key policy: the JSON document that KMS takes, evaluated for one request.
 //!
-//! Supported is what a policy of an attested key needs: `Allow` and `Deny`, AWS principals, actions
-//! with a trailing `*`, and the operators of [`Operator`]. Anything else is refused when the policy
-//! is loaded, never ignored. There is no IAM beside it: an `Allow` for the account's root, which
-//! delegates to IAM, grants nothing here.
+//! Supported is what policies of attested keys have: `Allow` and `Deny`, AWS principals, actions
+//! with `*` and `?`, `NotAction` and `NotPrincipal`, and the operators of [`Operator`]. Anything else
+//! is refused when the policy is loaded, never ignored. There is no IAM beside it: an `Allow` for the
+//! account's root, which delegates to IAM, grants nothing here but to the root user himself.
 use std::collections::BTreeMap;
 
-use dauth_protocol::measurement::{CONFIGURATION_PCR, Pcr};
 use serde::{Deserialize, de::Error as _};
-use serde_json::{Value, json};
-
-/// Actions that make or open a key that someone outside an enclave knows.
-const WRAPPING_ACTIONS: [&str; 4] = [
-    "kms:Encrypt",
-    "kms:ReEncryptFrom",
-    "kms:ReEncryptTo",
-    "kms:CreateGrant",
-];
-/// Actions of an enclave.
-const ATTESTED_ACTIONS: [&str; 2] = ["kms:GenerateDataKey", "kms:Decrypt"];
 
 /// A key policy.
 #[derive(Clone, Debug, Deserialize)]
@@ -38,17 +26,67 @@ enum Version {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+#[serde(try_from = "StatementForm")]
 struct Statement {
+    effect: Effect,
+    principal: Named<Principal>,
+    action: Named<OneOrMany>,
+    condition: BTreeMap<Operator, BTreeMap<String, OneOrMany>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+struct StatementForm {
     #[serde(default, rename = "Sid")]
     _sid: Option<String>,
     effect: Effect,
-    principal: Principal,
-    action: OneOrMany,
+    principal: Option<Principal>,
+    not_principal: Option<Principal>,
+    action: Option<OneOrMany>,
+    not_action: Option<OneOrMany>,
     #[serde(rename = "Resource")]
     _resource: AnyResource,
     #[serde(default)]
     condition: BTreeMap<Operator, BTreeMap<String, OneOrMany>>,
+}
+
+impl TryFrom<StatementForm> for Statement {
+    type Error = &'static str;
+
+    fn try_from(form: StatementForm) -> Result<Self, &'static str> {
+        Ok(Self {
+            effect: form.effect,
+            principal: Named::one_of(form.principal, form.not_principal)
+                .ok_or("a statement has either Principal or NotPrincipal")?,
+            action: Named::one_of(form.action, form.not_action)
+                .ok_or("a statement has either Action or NotAction")?,
+            condition: form.condition,
+        })
+    }
+}
+
+/// What a statement names, or all but that.
+#[derive(Clone, Debug)]
+enum Named<T> {
+    These(T),
+    AllBut(T),
+}
+
+impl<T> Named<T> {
+    fn one_of(these: Option<T>, all_but: Option<T>) -> Option<Self> {
+        match (these, all_but) {
+            (Some(these), None) => Some(Self::These(these)),
+            (None, Some(all_but)) => Some(Self::AllBut(all_but)),
+            _ => None,
+        }
+    }
+
+    fn covers(&self, includes: impl FnOnce(&T) -> bool) -> bool {
+        match self {
+            Self::These(names) => includes(names),
+            Self::AllBut(names) => !includes(names),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -138,8 +176,10 @@ pub struct Access<'a> {
 pub enum Decision {
     /// A statement allows it, and none denies it.
     Allowed,
-    /// A statement denies it, or none allows it.
+    /// A statement denies it: a grant does not help.
     Denied,
+    /// No statement says anything about it: denied, unless a grant allows it.
+    NotAllowed,
 }
 
 impl KeyPolicy {
@@ -148,47 +188,69 @@ impl KeyPolicy {
         serde_json::from_slice(bytes)
     }
 
-    /// Decides: an explicit denial overrides, and what nothing allows is denied.
+    /// Decides: an explicit denial overrides.
     pub fn decide(&self, access: &Access<'_>) -> Decision {
         let applies = |effect| {
             self.statement
                 .iter()
                 .any(|statement| statement.effect == effect && statement.matches(access))
         };
-        if applies(Effect::Allow) && !applies(Effect::Deny) {
+        if applies(Effect::Deny) {
+            Decision::Denied
+        } else if applies(Effect::Allow) {
             Decision::Allowed
         } else {
-            Decision::Denied
+            Decision::NotAllowed
         }
     }
 }
 
 impl Statement {
     fn matches(&self, access: &Access<'_>) -> bool {
-        self.matches_principal(access.principal)
-            && self
-                .action
-                .0
+        let named = |OneOrMany(patterns): &OneOrMany| {
+            patterns
                 .iter()
-                .any(|pattern| match pattern.strip_suffix('*') {
-                    Some(prefix) => access.action.starts_with(prefix),
-                    None => access.action == pattern,
-                })
+                .any(|pattern| matches_pattern(pattern.as_bytes(), access.action.as_bytes()))
+        };
+        self.principal
+            .covers(|names| names.include(access.principal, self.effect))
+            && self.action.covers(named)
             && self.condition.iter().all(|(operator, keys)| {
                 keys.iter()
                     .all(|(key, OneOrMany(values))| operator.holds(access.value(key), values))
             })
     }
+}
 
-    fn matches_principal(&self, principal: &str) -> bool {
-        let Principal::Aws(names) = &self.principal else {
+impl Principal {
+    fn include(&self, principal: &str, effect: Effect) -> bool {
+        let Self::Aws(names) = self else {
             return true;
         };
-        let account = principal.split(':').nth(4).unwrap_or_default();
-        let root = format!("arn:aws:iam::{account}:root");
+        let mut parts = principal.split(':');
+        let partition = parts.nth(1).unwrap_or_default();
+        let account = parts.nth(2).unwrap_or_default();
+        let root = format!("arn:{partition}:iam::{account}:root");
         names.iter().any(|name| {
-            name == "*" || name == principal || (self.effect == Effect::Deny && *name == root)
+            let name = if name == account { &root } else { name };
+            // Whom IAM of the account lets act is not simulated; whom it denies, all of them.
+            name == "*" || name == principal || (effect == Effect::Deny && *name == root)
         })
+    }
+}
+
+/// `*` stands for any characters and `?` for one; letter case is no difference in names of actions.
+fn matches_pattern(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern, text) {
+        ([], []) => true,
+        ([b'*', rest @ ..], text) => {
+            (0..=text.len()).any(|skipped| matches_pattern(rest, &text[skipped..]))
+        }
+        ([b'?', pattern @ ..], [_, text @ ..]) => matches_pattern(pattern, text),
+        ([expected, pattern @ ..], [actual, text @ ..]) => {
+            expected.eq_ignore_ascii_case(actual) && matches_pattern(pattern, text)
+        }
+        _ => false,
     }
 }
 
@@ -219,46 +281,6 @@ impl Operator {
                 .any(|value| (value == "true") == actual.is_none()),
         }
     }
-}
-
-/// The policy of an attested key: `role` may use it from the named images and configurations
-/// (PCR0 and PCR16, both) and from nowhere else, and nobody may wrap a key of his own.
-pub fn attested_policy(role: &str, images: &[(Pcr, Pcr)]) -> Value {
-    let configuration = format!("kms:RecipientAttestation:PCR{CONFIGURATION_PCR}");
-    // One statement for each image: the lists of one condition would combine freely.
-    let mut statements: Vec<Value> = images
-        .iter()
-        .enumerate()
-        .map(|(number, (pcr0, pcr16))| {
-            json!({
-                "Sid": format!("AttestedImage{number}"),
-                "Effect": "Allow",
-                "Principal": {"AWS": role},
-                "Action": ATTESTED_ACTIONS,
-                "Resource": "*",
-                "Condition": {"StringEqualsIgnoreCase": {
-                    "kms:RecipientAttestation:ImageSha384": pcr0.to_string(),
-                    configuration.as_str(): pcr16.to_string(),
-                }},
-            })
-        })
-        .collect();
-    statements.push(json!({
-        "Sid": "NoUseWithoutAttestation",
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": ["kms:GenerateDataKey*", "kms:Decrypt", "kms:GenerateRandom"],
-        "Resource": "*",
-        "Condition": {"Null": {"kms:RecipientAttestation:ImageSha384": "true"}},
-    }));
-    statements.push(json!({
-        "Sid": "NoKeysOfOthers",
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": WRAPPING_ACTIONS,
-        "Resource": "*",
-    }));
-    json!({"Version": "2012-10-17", "Id": "dauth-keyset", "Statement": statements})
 }
 
 #[cfg(test)]

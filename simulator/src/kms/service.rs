@@ -1,7 +1,7 @@
-//! One request of AWS JSON 1.1, from its signature to its reply. No I/O, and time is an argument.
+//! One request of AWS JSON 1.1, from its signature to its reply. Time is an argument; nothing is
+//! read but the policy of the key.
 use std::collections::BTreeMap;
 
-use aws_lc_rs::rand;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use dauth_attestation::TrustAnchors;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -9,62 +9,31 @@ use serde_json::{Value, json};
 
 use super::{
     error::Refusal,
-    master_key::{EncryptionContext, MasterKey},
-    policy::{Access, Decision, KeyPolicy},
+    key::Key,
+    master_key::EncryptionContext,
+    operation::Operation,
+    policy::{Access, Decision},
+    policy_file::PolicyInForce,
     recipient::VerifiedRecipient,
     signature::{self, Principal, ReceivedRequest},
 };
 
-const ENCRYPTION_ALGORITHM: &str = "SYMMETRIC_DEFAULT";
-const KEY_ENCRYPTION_ALGORITHM: &str = "RSAES_OAEP_SHA_256";
-/// What `Encrypt` takes.
-const MAX_PLAINTEXT_BYTES: usize = 4096;
-const MAX_DATA_KEY_BYTES: usize = 1024;
+mod cryptography;
 
-/// A simulated KMS with one key.
+const KEY_ENCRYPTION_ALGORITHM: &str = "RSAES_OAEP_SHA_256";
+/// The one name that a key policy can have.
+const POLICY_NAME: &str = "default";
+
+/// A simulated KMS.
 pub struct Kms {
     /// The region that requests are signed for.
     pub region: String,
     /// Who may sign requests.
     pub principals: Vec<Principal>,
-    /// What they may do.
-    pub policy: KeyPolicy,
-    /// With what.
-    pub key: MasterKey,
+    /// What they may use, each within its policy.
+    pub keys: Vec<Key>,
     /// Who signs attestation documents.
     pub anchors: TrustAnchors,
-}
-
-/// An operation of KMS that is simulated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Operation {
-    /// A new data key.
-    GenerateDataKey,
-    /// The plaintext of a `CiphertextBlob`.
-    Decrypt,
-    /// A `CiphertextBlob` of a plaintext that the caller knows. There is no `Recipient` for it.
-    Encrypt,
-}
-
-impl Operation {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::GenerateDataKey, Self::Decrypt, Self::Encrypt];
-
-    /// Its name in `X-Amz-Target`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::GenerateDataKey => "GenerateDataKey",
-            Self::Decrypt => "Decrypt",
-            Self::Encrypt => "Encrypt",
-        }
-    }
-
-    fn of_target(target: &str) -> Option<Self> {
-        let name = target.strip_prefix("TrentService.")?;
-        Self::ALL
-            .into_iter()
-            .find(|operation| operation.name() == name)
-    }
 }
 
 /// What became of a request.
@@ -87,6 +56,7 @@ struct Parameters {
     #[serde(default)]
     encryption_context: EncryptionContext,
     recipient: Option<RecipientParameters>,
+    policy_name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -118,27 +88,31 @@ impl Kms {
         let (principals, region) = (&self.principals, &self.region);
         let principal = signature::verify(request, principals, region, now_ms / 1000)?;
         let parameters: Parameters = parse(request.body)?;
-        self.require_key(operation, &parameters)?;
+        let key = self.key(operation, &parameters)?;
         let recipient = self.recipient(operation, &parameters, now_ms)?;
-        self.authorize(operation, principal, &parameters, recipient.as_ref())?;
+        let in_force = key.policy.in_force()?;
+        let caller = Caller {
+            principal,
+            recipient: recipient.as_ref(),
+        };
+        authorize(operation, key, &in_force, &caller, &parameters)?;
         match operation {
-            Operation::GenerateDataKey => self.generate_data_key(&parameters, recipient.as_ref()),
-            Operation::Decrypt => self.decrypt(&parameters, recipient.as_ref()),
-            Operation::Encrypt => self.encrypt(&parameters),
+            Operation::GenerateDataKey => key.generate_data_key(&parameters, caller.recipient),
+            Operation::Decrypt => key.decrypt(&parameters, caller.recipient),
+            Operation::Encrypt => key.encrypt(&parameters),
+            Operation::DescribeKey => Ok(key.describe()),
+            Operation::GetKeyPolicy => key_policy(&parameters, &in_force),
+            Operation::ListGrants => Ok(key.list_grants()),
         }
     }
 
     /// `KeyId` is optional for `Decrypt`, whose blob names the key.
-    fn require_key(&self, operation: Operation, parameters: &Parameters) -> Result<(), Refusal> {
-        let arn = self.key.arn();
-        let id = arn.rsplit('/').next().unwrap_or_default();
+    fn key(&self, operation: Operation, parameters: &Parameters) -> Result<&Key, Refusal> {
         match parameters.key_id.as_deref() {
-            Some(key) if key == arn || key == id => Ok(()),
-            Some(key) => {
-                let message = format!("Key '{key}' does not exist");
-                Err(Refusal::new("NotFoundException", message))
+            Some(key_id) => Key::named(&self.keys, key_id),
+            None if operation == Operation::Decrypt => {
+                Key::of_ciphertext(&self.keys, &parameters.ciphertext_blob()?)
             }
-            None if operation == Operation::Decrypt => Ok(()),
             None => Err(Refusal::validation("KeyId is missing.")),
         }
     }
@@ -152,8 +126,9 @@ impl Kms {
         let Some(recipient) = &parameters.recipient else {
             return Ok(None);
         };
-        if operation == Operation::Encrypt {
-            return Err(Refusal::validation("Recipient does not apply to Encrypt."));
+        if !operation.takes_recipient() {
+            let message = format!("Recipient does not apply to {}.", operation.name());
+            return Err(Refusal::validation(message));
         }
         if recipient.key_encryption_algorithm != KEY_ENCRYPTION_ALGORITHM {
             return Err(Refusal::validation(
@@ -163,113 +138,64 @@ impl Kms {
         let document = decode(&recipient.attestation_document, "AttestationDocument")?;
         VerifiedRecipient::verify(&document, &self.anchors, now_ms).map(Some)
     }
+}
 
-    fn authorize(
-        &self,
-        operation: Operation,
-        principal: &Principal,
-        parameters: &Parameters,
-        recipient: Option<&VerifiedRecipient>,
-    ) -> Result<(), Refusal> {
-        let action = format!("kms:{}", operation.name());
-        let mut context: BTreeMap<String, String> = recipient
-            .into_iter()
-            .flat_map(VerifiedRecipient::conditions)
-            .collect();
-        for (name, value) in &parameters.encryption_context {
-            context.insert(format!("kms:EncryptionContext:{name}"), value.clone());
-        }
-        let access = Access {
-            principal: &principal.arn,
-            action: &action,
-            context,
-        };
-        match self.policy.decide(&access) {
-            Decision::Allowed => Ok(()),
-            Decision::Denied => Err(Refusal::access_denied(format!(
-                "User: {} is not authorized to perform: {action} on this resource because the \
-                 resource-based policy does not allow it",
-                principal.arn
-            ))),
-        }
+/// Who asks: by signature, and by document.
+struct Caller<'a> {
+    principal: &'a Principal,
+    recipient: Option<&'a VerifiedRecipient>,
+}
+
+fn authorize(
+    operation: Operation,
+    key: &Key,
+    in_force: &PolicyInForce,
+    caller: &Caller<'_>,
+    parameters: &Parameters,
+) -> Result<(), Refusal> {
+    let action = format!("kms:{}", operation.name());
+    let mut context: BTreeMap<String, String> = caller
+        .recipient
+        .into_iter()
+        .flat_map(VerifiedRecipient::conditions)
+        .collect();
+    for (name, value) in &parameters.encryption_context {
+        context.insert(format!("kms:EncryptionContext:{name}"), value.clone());
     }
-
-    fn generate_data_key(
-        &self,
-        parameters: &Parameters,
-        recipient: Option<&VerifiedRecipient>,
-    ) -> Result<Value, Refusal> {
-        let length = match (parameters.key_spec.as_deref(), parameters.number_of_bytes) {
-            (Some("AES_256"), None) => 32,
-            (Some("AES_128"), None) => 16,
-            (None, Some(length @ 1..=MAX_DATA_KEY_BYTES)) => length,
-            _ => {
-                return Err(Refusal::validation(
-                    "Give KeySpec or NumberOfBytes (1 to 1024).",
-                ));
-            }
-        };
-        let mut key = vec![0; length];
-        rand::fill(&mut key).map_err(|_| Refusal::internal())?;
-        let blob = self.key.wrap(&parameters.encryption_context, &key)?;
-        let mut reply = self.release(&key, recipient)?;
-        reply["CiphertextBlob"] = BASE64_STANDARD.encode(blob).into();
-        Ok(reply)
+    let principal = caller.principal.arn.as_str();
+    let access = Access {
+        principal,
+        action: &action,
+        context,
+    };
+    match in_force.policy.decide(&access) {
+        Decision::Allowed => Ok(()),
+        Decision::NotAllowed if key.grants(principal, operation) => Ok(()),
+        Decision::NotAllowed | Decision::Denied => Err(Refusal::access_denied(format!(
+            "User: {principal} is not authorized to perform: {action} on resource: {} because the \
+             resource-based policy does not allow it",
+            key.master.arn()
+        ))),
     }
+}
 
-    fn decrypt(
-        &self,
-        parameters: &Parameters,
-        recipient: Option<&VerifiedRecipient>,
-    ) -> Result<Value, Refusal> {
-        require_algorithm(parameters)?;
-        let blob = parameters.ciphertext_blob.as_deref();
-        let blob = decode(blob.unwrap_or_default(), "CiphertextBlob")?;
-        let plaintext = self.key.unwrap(&parameters.encryption_context, &blob)?;
-        let mut reply = self.release(&plaintext, recipient)?;
-        reply["EncryptionAlgorithm"] = ENCRYPTION_ALGORITHM.into();
-        Ok(reply)
-    }
-
-    fn encrypt(&self, parameters: &Parameters) -> Result<Value, Refusal> {
-        require_algorithm(parameters)?;
-        let plaintext = parameters.plaintext.as_deref();
-        let plaintext = decode(plaintext.unwrap_or_default(), "Plaintext")?;
-        if plaintext.is_empty() || plaintext.len() > MAX_PLAINTEXT_BYTES {
-            return Err(Refusal::validation("Plaintext must have 1 to 4096 bytes."));
-        }
-        let blob = self.key.wrap(&parameters.encryption_context, &plaintext)?;
-        Ok(json!({
-            "CiphertextBlob": BASE64_STANDARD.encode(blob),
-            "EncryptionAlgorithm": ENCRYPTION_ALGORITHM,
-            "KeyId": self.key.arn(),
-        }))
-    }
-
-    /// A plaintext goes to the recipient alone, where there is one; the plain field is then empty.
-    fn release(
-        &self,
-        plaintext: &[u8],
-        recipient: Option<&VerifiedRecipient>,
-    ) -> Result<Value, Refusal> {
-        let arn = self.key.arn();
-        match recipient {
-            Some(recipient) => Ok(json!({
-                "KeyId": arn,
-                "Plaintext": "",
-                "CiphertextForRecipient": BASE64_STANDARD.encode(recipient.encrypt(plaintext)?),
-            })),
-            None => Ok(json!({"KeyId": arn, "Plaintext": BASE64_STANDARD.encode(plaintext)})),
+fn key_policy(parameters: &Parameters, in_force: &PolicyInForce) -> Result<Value, Refusal> {
+    match parameters.policy_name.as_deref() {
+        None | Some(POLICY_NAME) => Ok(json!({
+            "Policy": in_force.text,
+            "PolicyName": POLICY_NAME,
+        })),
+        Some(_) => {
+            let message = "No such policy exists";
+            Err(Refusal::new("NotFoundException", message))
         }
     }
 }
 
-fn require_algorithm(parameters: &Parameters) -> Result<(), Refusal> {
-    match parameters.encryption_algorithm.as_deref() {
-        None | Some(ENCRYPTION_ALGORITHM) => Ok(()),
-        Some(_) => Err(Refusal::validation(
-            "EncryptionAlgorithm must be SYMMETRIC_DEFAULT.",
-        )),
+impl Parameters {
+    fn ciphertext_blob(&self) -> Result<Vec<u8>, Refusal> {
+        let blob = self.ciphertext_blob.as_deref();
+        decode(blob.unwrap_or_default(), "CiphertextBlob")
     }
 }
 

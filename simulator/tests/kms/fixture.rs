@@ -17,11 +17,12 @@ use dauth_enclave::{
 use dauth_protocol::{
     DeploymentConfiguration,
     deployment::{IssuerKeys, KeyPolicyRule, Kms, Predecessor},
+    key_policy::{Administration, AttestedImage, KeyPolicy},
     measurement::{CONFIGURATION_PCR, Pcr},
 };
 use dauth_simulator::{
     ca::Authority,
-    kms::{self, Configuration, PrincipalConfiguration, policy::attested_policy},
+    kms::{self, Configuration, KeyConfiguration, PrincipalConfiguration},
     nsm::{Measurements, SimulatedNsm, SimulatorRoot},
 };
 use rustls::{
@@ -37,6 +38,7 @@ mod host;
 pub(crate) use host::Host;
 
 pub(crate) const ROLE: &str = "arn:aws:iam::000000000000:role/dauth-parent";
+const ACCOUNT_ROOT: &str = "arn:aws:iam::000000000000:root";
 const ACCESS_KEY_ID: &str = "AKIASIMULATED";
 const SECRET: &str = "a simulated secret access key";
 const KEY_ARN: &str = "arn:aws:kms:eu-west-1:000000000000:key/simulated";
@@ -70,7 +72,12 @@ impl KmsServer {
     pub(crate) async fn start() -> Self {
         let address = free_address();
         let pcr16 = Pcr::of_configuration(&to_json(&deployment(address)));
-        let policy = attested_policy(ROLE, &[(pcr(IMAGE), pcr16)]);
+        let policy = KeyPolicy {
+            role: ROLE.parse().unwrap(),
+            images: vec![AttestedImage::new([(0, pcr(IMAGE)), (16, pcr16)]).unwrap()],
+            administration: Administration::By(ACCOUNT_ROOT.parse().unwrap()),
+        };
+        let policy = serde_json::from_str(&policy.to_json()).unwrap();
         Self::start_at(address, policy).await
     }
 
@@ -96,9 +103,11 @@ impl KmsServer {
             tls_key_file: file("tls.key", &identity.key_pem),
             attestation_root_file: file("root.pem", nsm_root.certificate_pem()),
             region: "eu-west-1".to_owned(),
-            key_arn: KEY_ARN.to_owned(),
-            key_policy_file: file("policy.json", &policy.to_string()),
-            master_key_file: state.path().join("master"),
+            keys: vec![KeyConfiguration::new(
+                KEY_ARN.to_owned(),
+                file("policy.json", &policy.to_string()),
+                state.path().join("master"),
+            )],
             principals: vec![PrincipalConfiguration {
                 arn: ROLE.to_owned(),
                 access_key_id: ACCESS_KEY_ID.to_owned(),

@@ -1,57 +1,65 @@
+use serde_json::{Value, json};
+
 use super::*;
 
 const ROLE: &str = "arn:aws:iam::000000000000:role/parent";
-
-fn image(number: u8) -> (Pcr, Pcr) {
-    (Pcr::from([number; 48]), Pcr::from([number + 100; 48]))
-}
 
 fn policy(value: &Value) -> KeyPolicy {
     KeyPolicy::from_json(value.to_string().as_bytes()).unwrap()
 }
 
-fn access<'a>(principal: &'a str, action: &'a str, image: Option<(Pcr, Pcr)>) -> Access<'a> {
-    let context = image.into_iter().flat_map(|(pcr0, pcr16)| {
-        [
-            ("kms:RecipientAttestation:ImageSha384", pcr0.to_string()),
-            ("kms:RecipientAttestation:PCR16", pcr16.to_string()),
-        ]
+fn statement(change: &Value) -> Value {
+    let mut statement = json!({
+        "Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*",
     });
+    for (name, value) in change.as_object().unwrap() {
+        statement[name] = value.clone();
+    }
+    json!({"Version": "2012-10-17", "Statement": [statement]})
+}
+
+fn access<'a>(principal: &'a str, action: &'a str) -> Access<'a> {
     Access {
         principal,
         action,
-        context: context
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect(),
+        context: BTreeMap::new(),
     }
 }
 
 #[test]
-fn the_attested_policy_lets_named_pairs_pass_alone() {
-    let policy = policy(&attested_policy(ROLE, &[image(1), image(2)]));
-    let crossed = (image(1).0, image(2).1);
-    for (principal, action, image, decision) in [
-        (ROLE, "kms:Decrypt", Some(image(1)), Decision::Allowed),
-        (
-            ROLE,
-            "kms:GenerateDataKey",
-            Some(image(2)),
-            Decision::Allowed,
-        ),
-        (ROLE, "kms:Decrypt", Some(crossed), Decision::Denied),
-        (ROLE, "kms:Decrypt", Some(image(3)), Decision::Denied),
-        (ROLE, "kms:Decrypt", None, Decision::Denied),
-        (ROLE, "kms:Encrypt", Some(image(1)), Decision::Denied),
-        (
-            "arn:aws:iam::0:role/x",
-            "kms:Decrypt",
-            Some(image(1)),
-            Decision::Denied,
-        ),
+fn actions_match_as_in_iam() {
+    for (pattern, action, matches) in [
+        ("kms:Decrypt", "kms:Decrypt", true),
+        ("kms:decrypt", "kms:Decrypt", true),
+        ("kms:Decrypt", "kms:DecryptX", false),
+        ("*", "kms:Decrypt", true),
+        ("kms:ReEncrypt*", "kms:ReEncryptFrom", true),
+        ("kms:*Policy", "kms:PutKeyPolicy", true),
+        ("kms:*Policy", "kms:PutKeyPolicyX", false),
+        ("kms:GenerateDataKey*", "kms:GenerateDataKey", true),
+        ("kms:Encryp?", "kms:Encrypt", true),
+        ("kms:Encrypt?", "kms:Encrypt", false),
+        ("", "kms:Encrypt", false),
     ] {
-        let access = access(principal, action, image);
-        assert_eq!(policy.decide(&access), decision, "{access:?}");
+        let policy = policy(&statement(&json!({"Action": pattern})));
+        let allowed = policy.decide(&access(ROLE, action)) == Decision::Allowed;
+        assert_eq!(allowed, matches, "{pattern} {action}");
     }
+}
+
+#[test]
+fn not_action_and_not_principal_name_all_others() {
+    let all_but_decrypt = json!({"Action": null, "NotAction": ["kms:Decrypt", "kms:Put*"]});
+    let all_but_decrypt = policy(&statement(&all_but_decrypt));
+    let decide = |action| all_but_decrypt.decide(&access(ROLE, action));
+    assert_eq!(decide("kms:Decrypt"), Decision::NotAllowed);
+    assert_eq!(decide("kms:PutKeyPolicy"), Decision::NotAllowed);
+    assert_eq!(decide("kms:Encrypt"), Decision::Allowed);
+    let all_but_the_role = json!({"Principal": null, "NotPrincipal": {"AWS": ROLE}});
+    let all_but_the_role = policy(&statement(&all_but_the_role));
+    let decide = |principal| all_but_the_role.decide(&access(principal, "kms:Decrypt"));
+    assert_eq!(decide(ROLE), Decision::NotAllowed);
+    assert_eq!(decide("arn:aws:iam::1:user/other"), Decision::Allowed);
 }
 
 #[test]
@@ -80,28 +88,20 @@ fn operators_compare_as_in_iam() {
 
 #[test]
 fn what_is_not_simulated_is_refused_at_load() {
-    let statement = |change: Value| {
-        let mut statement = json!({
-            "Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*",
-        });
-        for (name, value) in change.as_object().unwrap() {
-            statement[name] = value.clone();
-        }
-        json!({"Version": "2012-10-17", "Statement": [statement]}).to_string()
-    };
-    assert!(KeyPolicy::from_json(statement(json!({})).as_bytes()).is_ok());
+    let parse = |change: &Value| KeyPolicy::from_json(statement(change).to_string().as_bytes());
+    assert!(parse(&json!({})).is_ok());
     for change in [
         json!({"Condition": {"StringLike": {"aws:PrincipalArn": "*"}}}),
         json!({"NotAction": "kms:Decrypt"}),
+        json!({"NotPrincipal": {"AWS": ROLE}}),
+        json!({"Action": null}),
+        json!({"NotResource": "*"}),
         json!({"Resource": "arn:aws:kms:::key/other"}),
         json!({"Principal": {"Service": "s3.amazonaws.com"}}),
         json!({"Principal": "arn:aws:iam::0:root"}),
         json!({"Effect": "Permit"}),
     ] {
-        assert!(
-            KeyPolicy::from_json(statement(change.clone()).as_bytes()).is_err(),
-            "{change}"
-        );
+        assert!(parse(&change).is_err(), "{change}");
     }
 }
 
@@ -112,11 +112,12 @@ fn the_accounts_root_denies_but_grants_nothing() {
                "Action": "kms:*", "Resource": "*"})
     };
     let anyone = json!({"Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*"});
-    let access = access(ROLE, "kms:Decrypt", None);
+    let access = access(ROLE, "kms:Decrypt");
     let decide = |statements: Value| {
         policy(&json!({"Version": "2012-10-17", "Statement": statements})).decide(&access)
     };
-    assert_eq!(decide(json!([statement("Allow")])), Decision::Denied);
+    assert_eq!(decide(json!([statement("Allow")])), Decision::NotAllowed);
+    assert_eq!(decide(json!([])), Decision::NotAllowed);
     assert_eq!(decide(json!([anyone])), Decision::Allowed);
     assert_eq!(decide(json!([anyone, statement("Deny")])), Decision::Denied);
 }

@@ -1,5 +1,5 @@
 //! Requests as an attacker would send them: signed, with documents of every kind but the right one.
-use std::sync::Arc;
+use std::{fs, path::Path, sync::Arc};
 
 use aws_lc_rs::{
     encoding::AsDer,
@@ -12,19 +12,29 @@ use dauth_enclave::{
     },
     platform::{Attester, Claims, nsm::NsmAttester},
 };
-use dauth_protocol::measurement::Pcr;
+use dauth_protocol::{
+    key_policy::{Administration, AttestedImage, KeyPolicy},
+    measurement::Pcr,
+};
 use http::HeaderMap;
 
 use super::*;
 use crate::{
-    kms::policy::attested_policy,
+    kms::{
+        key::{KeyState, Origin},
+        master_key::MasterKey,
+        policy_file::PolicyFile,
+    },
     nsm::{Measurements, SimulatedNsm, SimulatorRoot},
 };
 
+mod keys;
+
 const NOW_MS: u64 = 1_800_000_000_000;
-const ROLE: &str = "arn:aws:iam::0:role/parent";
-const TESTER: &str = "arn:aws:iam::0:user/tester";
-const ARN: &str = "arn:aws:kms:eu-west-1:0:key/k";
+const ROLE: &str = "arn:aws:iam::000000000000:role/parent";
+const TESTER: &str = "arn:aws:iam::000000000000:user/tester";
+const ARN: &str = "arn:aws:kms:eu-west-1:000000000000:key/k";
+const OTHER_ARN: &str = "arn:aws:kms:eu-west-1:000000000000:key/other";
 const IMAGE: u8 = 0x10;
 const CONFIGURATION: &[u8] = b"configuration digest";
 
@@ -33,7 +43,7 @@ struct Bench {
     root: SimulatorRoot,
     key: OaepPrivateDecryptingKey,
     spki: Vec<u8>,
-    _state: tempfile::TempDir,
+    state: tempfile::TempDir,
 }
 
 fn pcr(byte: u8) -> Pcr {
@@ -48,13 +58,36 @@ fn principal(arn: &str) -> Principal {
     }
 }
 
+/// Any image of `image`, under one configuration.
+fn attested_policy(image: u8) -> String {
+    let registers = [(0, pcr(image)), (16, Pcr::ZERO.extend(CONFIGURATION))];
+    let policy = KeyPolicy {
+        role: ROLE.parse().unwrap(),
+        images: vec![AttestedImage::new(registers).unwrap()],
+        administration: Administration::By(TESTER.parse().unwrap()),
+    };
+    policy.to_json()
+}
+
+fn key_of(state: &Path, arn: &str, policy: &str) -> Key {
+    let file = |kind| state.join(format!("{kind}-{}", arn.rsplit('/').next().unwrap()));
+    fs::write(file("policy"), policy).unwrap();
+    Key {
+        master: MasterKey::open_or_create(&file("master"), arn).unwrap(),
+        policy: PolicyFile::new(file("policy")),
+        origin: Origin::AwsKms,
+        multi_region: false,
+        state: KeyState::Enabled,
+        grants: Vec::new(),
+    }
+}
+
 impl Bench {
     fn new() -> Self {
-        let policy = attested_policy(ROLE, &[(pcr(IMAGE), Pcr::ZERO.extend(CONFIGURATION))]);
-        Self::with_policy(&policy)
+        Self::with_policy(&attested_policy(IMAGE))
     }
 
-    fn with_policy(policy: &Value) -> Self {
+    fn with_policy(policy: &str) -> Self {
         let root = SimulatorRoot::create(NOW_MS / 1000).unwrap();
         let state = tempfile::tempdir().unwrap();
         let key = PrivateDecryptingKey::generate(KeySize::Rsa2048).unwrap();
@@ -62,14 +95,15 @@ impl Bench {
             kms: Kms {
                 region: "eu-west-1".to_owned(),
                 principals: vec![principal(ROLE), principal(TESTER)],
-                policy: KeyPolicy::from_json(policy.to_string().as_bytes()).unwrap(),
-                key: MasterKey::open_or_create(&state.path().join("master"), ARN).unwrap(),
+                keys: [ARN, OTHER_ARN]
+                    .map(|arn| key_of(state.path(), arn, policy))
+                    .into(),
                 anchors: root.trust_anchors().unwrap(),
             },
             spki: key.public_key().as_der().unwrap().as_ref().to_vec(),
             key: OaepPrivateDecryptingKey::new(key).unwrap(),
             root,
-            _state: state,
+            state,
         }
     }
 
@@ -244,7 +278,7 @@ fn requests_of_another_form_are_refused() {
         ("CreateGrant", json!({}), "UnknownOperationException"),
         (
             "GenerateDataKey",
-            json!({"KeyId": "other"}),
+            json!({"KeyId": "another"}),
             "NotFoundException",
         ),
         (
@@ -300,7 +334,7 @@ fn a_careless_policy_lets_a_principal_know_data_keys() {
     let careless = json!({"Version": "2012-10-17", "Statement": [{
         "Effect": "Allow", "Principal": {"AWS": TESTER}, "Action": "kms:*", "Resource": "*",
     }]});
-    let bench = Bench::with_policy(&careless);
+    let bench = Bench::with_policy(&careless.to_string());
     let body = json!({"KeyId": ARN, "KeySpec": "AES_256"});
     let generated = bench.ask(TESTER, "GenerateDataKey", &body).unwrap();
     assert_eq!(bytes(&generated["Plaintext"]).len(), 32);
