@@ -4,20 +4,20 @@
 //! field, and the credential must have the form that its policy can inject.
 mod secret_form;
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
-use coset::{CborSerializable, CoseSign1Builder, HeaderBuilder, iana};
-use dauth_protocol::{
-    AdmissionReceipt, Code, EnvelopeHeader, Fingerprint, Policy, RecordHeader,
-    limit::MAX_ENVELOPE_LIFE_S, receipt::Admitted,
-};
-use dauth_sealing::{RecipientKey, RecordKey, SealedEnvelope};
-use serde_bytes::ByteBuf;
-use sha2::{Digest, Sha256};
+use dauth_protocol::{Code, EnvelopeHeader, Policy, RecordHeader, limit::MAX_ENVELOPE_LIFE_S};
+use dauth_sealing::{RecipientKey, SealedEnvelope};
 
-use crate::{authorize::Authenticated, keyset::Keyset, open::Versions, refusal::Refusal};
+use crate::{
+    authorize::Authenticated,
+    deposit::{Deposit, DepositError, DepositKeys},
+    keyset::Keeper,
+    open::Versions,
+    refusal::Refusal,
+    serving::generation_with,
+};
 
 /// The longest life of a record that an owner may ask for.
-const MAX_RECORD_LIFE_S: u64 = 366 * 24 * 3600;
+pub(crate) const MAX_RECORD_LIFE_S: u64 = 366 * 24 * 3600;
 
 /// A request to admit.
 #[derive(Clone, Copy)]
@@ -34,31 +34,15 @@ pub struct Admission<'a> {
     pub now_s: u64,
 }
 
-/// What a receipt says of an admission, and the event that the operator sees.
-#[derive(Clone, Debug)]
-pub struct Admitting {
-    /// The reply.
-    pub reply: Admitted,
-    /// The receipt's content.
-    pub receipt: AdmissionReceipt,
-}
-
 /// Admits an envelope with the enclave's keys.
-pub fn admit(keyset: &Keyset, admission: &Admission<'_>) -> Result<Admitting, Refusal> {
+pub async fn admit(keeper: &Keeper, admission: &Admission<'_>) -> Result<Deposit, Refusal> {
     let (envelope, policy) = check(admission)?;
-    let recipient = keyset.recipient(envelope.recipient_id()).ok_or(OTHER_KEY)?;
-    let (record, receipt) = reseal(admission, envelope, &policy, recipient, keyset.record_key())?;
-    let signed = sign(&receipt, |message| {
-        let signature = keyset.receipt_key().sign(message).ok()?;
-        Some(signature.to_vec())
-    })?;
-    Ok(Admitting {
-        reply: Admitted {
-            record: BASE64_STANDARD.encode(record),
-            receipt: BASE64_STANDARD.encode(signed),
-        },
-        receipt,
-    })
+    let id = envelope.recipient_id();
+    let serving = generation_with(keeper, |keyset| keyset.recipient(id).is_some()).await;
+    let keyset = serving.keyset();
+    let recipient = keyset.recipient(id).ok_or(OTHER_KEY)?;
+    let keys = DepositKeys::of(keyset);
+    reseal(admission, envelope, &policy, recipient, &keys)
 }
 
 const OTHER_KEY: Refusal = Refusal::new(
@@ -126,8 +110,8 @@ fn reseal(
     envelope: SealedEnvelope,
     policy: &Policy,
     recipient: &RecipientKey,
-    record_key: &RecordKey,
-) -> Result<(Vec<u8>, AdmissionReceipt), Refusal> {
+    keys: &DepositKeys<'_>,
+) -> Result<Deposit, Refusal> {
     let header = envelope.header().clone();
     let secret = envelope.open(recipient).map_err(|_| {
         Refusal::new(
@@ -146,44 +130,17 @@ fn reseal(
         created: admission.now_s,
         expires: header.record_expires,
     };
-    let mut nonce = [0; 12];
-    aws_lc_rs::rand::fill(&mut nonce).map_err(|_| UNABLE)?;
-    let record = record_key
-        .seal(&record_header, &secret, nonce)
-        .map_err(|_| invalid("the envelope's content is too long for a record"))?;
-    let receipt = AdmissionReceipt {
-        layout: 1,
-        purpose: AdmissionReceipt::PURPOSE.to_owned(),
-        handle: record_header.handle,
-        policy_sha256: ByteBuf::from(Sha256::digest(&record_header.policy).to_vec()),
-        fingerprint: ByteBuf::from(Fingerprint::of(&record).as_bytes().to_vec()),
-        version: record_header.version,
-        admitted: admission.now_s,
-    };
-    Ok((record, receipt))
+    keys.deposit(&record_header, &secret, admission.now_s)
+        .map_err(|error| match error {
+            DepositError::TooLong => invalid("the envelope's content is too long for a record"),
+            DepositError::Unable => UNABLE,
+        })
 }
 
 const UNABLE: Refusal = Refusal::new(
     Code::EnclaveUnavailable,
     "the enclave could not seal or sign; try again",
 );
-
-/// An untagged COSE_Sign1 (RFC 9052 section 4.2) with ES256.
-fn sign(
-    receipt: &AdmissionReceipt,
-    sign: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
-) -> Result<Vec<u8>, Refusal> {
-    let protected = HeaderBuilder::new()
-        .algorithm(iana::Algorithm::ES256)
-        .build();
-    CoseSign1Builder::new()
-        .protected(protected)
-        .payload(receipt.to_cbor())
-        .try_create_signature(&[], |message| sign(message).ok_or(UNABLE))?
-        .build()
-        .to_vec()
-        .map_err(|_| UNABLE)
-}
 
 fn invalid(detail: &'static str) -> Refusal {
     Refusal::new(Code::InvalidRequest, detail)

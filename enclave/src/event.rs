@@ -11,7 +11,7 @@ use dauth_protocol::{Code, Handle};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::host::HostServices;
+use crate::{host::HostServices, reencrypt::NotReencrypted};
 
 /// Events that wait for the parent.
 const QUEUE_EVENTS: usize = 1024;
@@ -48,6 +48,18 @@ pub enum Event {
         status: u16,
         /// Time to the head of the reply, in microseconds.
         micros: u64,
+    },
+    /// The vault has a connection's record under the current record key.
+    Reencrypted {
+        /// The connection.
+        handle: Handle,
+    },
+    /// It has not; the record that it has stays good.
+    NotReencrypted {
+        /// The connection.
+        handle: Handle,
+        /// Why.
+        reason: NotReencrypted,
     },
     /// A request was refused.
     Refused {

@@ -22,8 +22,11 @@ pub mod tls;
 
 pub mod admit;
 pub mod authorize;
+pub mod deposit;
 pub mod issuer;
 pub mod open;
+pub mod reencrypt;
+mod serving;
 
 pub mod call;
 pub mod inject;

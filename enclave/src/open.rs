@@ -2,22 +2,28 @@
 //!
 //! The vault is not trusted with the answer: the token names the record by its hash, the record
 //! names handle, owner and tenant, and its sealed policy names who may call what.
+mod stored;
 mod versions;
 
 use dauth_protocol::{
     Code, Fingerprint, Handle, Policy, RecordHeader, limit::MAX_QUERY_BYTES, policy::Denied,
 };
-use dauth_sealing::{OpenedRecord, RecordKey, SealedRecord, Secret};
+use dauth_sealing::{OpenedRecord, RecordKey, Secret};
 use http::{HeaderMap, Method};
 
 use crate::{
     authorize::{Authenticated, Authorized, Call, Caller, Target},
+    deposit::DepositKeys,
     host::{HostServices, RecordError},
-    keyset::Keyset,
+    keyset::Keeper,
+    reencrypt::{OpenedUnderFormerKey, Reencryptor},
     refusal::Refusal,
+    serving::generation_with,
 };
 
 pub use versions::Versions;
+
+use stored::{CheckedRecord, StoredRecord};
 
 /// What a caller asks for.
 #[derive(Debug)]
@@ -36,14 +42,16 @@ pub struct CallRequest {
 pub struct Opener {
     host: HostServices,
     versions: Versions,
+    reencryptor: Reencryptor,
 }
 
 impl Opener {
     /// An opener that fetches records through the parent.
-    pub fn new(host: HostServices) -> Self {
+    pub fn new(host: HostServices, reencryptor: Reencryptor) -> Self {
         Self {
             host,
             versions: Versions::default(),
+            reencryptor,
         }
     }
 
@@ -55,15 +63,46 @@ impl Opener {
     /// Fetches the record that the token names, opens it, and checks the call against it.
     pub async fn open(
         &self,
-        keyset: &Keyset,
+        keeper: &Keeper,
         caller: &Authenticated,
         request: CallRequest,
         now_s: u64,
     ) -> Result<(Authorized<Call>, Secret), Refusal> {
         let stored = self.fetch(caller, &request.target.handle).await?;
-        let fingerprint = stored.fingerprint;
-        let record = stored.open(|id| keyset.record_key_by_id(id))?;
-        authorize(record, fingerprint, caller, request, &self.versions, now_s)
+        let checked = stored.check()?;
+        let id = checked.key_id();
+        let serving = generation_with(keeper, |keyset| keyset.record_key_by_id(id).is_some()).await;
+        let keyset = serving.keyset();
+        let keys = RecordKeys {
+            opens: keyset.record_key_by_id(id),
+            seals: DepositKeys::of(keyset),
+        };
+        self.authorize(checked, &keys, caller, request, now_s)
+    }
+
+    /// What is left to do once the keys are there. A record is sealed anew only for a call that
+    /// passed every check.
+    fn authorize(
+        &self,
+        checked: CheckedRecord,
+        keys: &RecordKeys<'_>,
+        caller: &Authenticated,
+        request: CallRequest,
+        now_s: u64,
+    ) -> Result<(Authorized<Call>, Secret), Refusal> {
+        let fingerprint = checked.fingerprint;
+        let is_current = keys.seals.seal_under(checked.key_id());
+        let OpenedRecord { header, secret } = checked.open(keys.opens)?;
+        let call = authorize(&header, fingerprint, caller, request, &self.versions, now_s)?;
+        if !is_current {
+            let opened = OpenedUnderFormerKey {
+                call: &call,
+                header: &header,
+                secret: &secret,
+            };
+            self.reencryptor.offer(&opened, &keys.seals, now_s);
+        }
+        Ok((call, secret))
     }
 
     async fn fetch(
@@ -97,42 +136,24 @@ fn no_record(error: RecordError) -> Refusal {
     }
 }
 
-/// A record as the vault served it, and the hash that the token asks for.
-struct StoredRecord {
-    bytes: Vec<u8>,
-    fingerprint: Fingerprint,
-}
-
-impl StoredRecord {
-    fn open<'k>(
-        self,
-        key: impl FnOnce(&[u8]) -> Option<&'k RecordKey>,
-    ) -> Result<OpenedRecord, Refusal> {
-        let failed = |detail| Refusal::new(Code::DecryptionFailed, detail);
-        if Fingerprint::of(&self.bytes) != self.fingerprint {
-            return Err(failed("the record is not the one that the token names"));
-        }
-        let record = SealedRecord::parse(&self.bytes)
-            .map_err(|_| failed("the record is not one of this build's"))?;
-        let key =
-            key(record.key_id()).ok_or(failed("the record was sealed under another keyset"))?;
-        record
-            .open(key)
-            .map_err(|_| failed("the record does not open"))
-    }
+/// The keys of one generation, as far as they concern one record.
+struct RecordKeys<'a> {
+    /// The key that the record names.
+    opens: Option<&'a RecordKey>,
+    /// What it would be sealed with now.
+    seals: DepositKeys<'a>,
 }
 
 /// The last check of a call: here alone is [`Authorized<Call>`] made.
 fn authorize(
-    record: OpenedRecord,
+    header: &RecordHeader,
     fingerprint: Fingerprint,
     caller: &Authenticated,
     request: CallRequest,
     versions: &Versions,
     now_s: u64,
-) -> Result<(Authorized<Call>, Secret), Refusal> {
-    let OpenedRecord { header, secret } = record;
-    check_header(&header, caller, &request, now_s)?;
+) -> Result<Authorized<Call>, Refusal> {
+    check_header(header, caller, &request, now_s)?;
     if !versions.note(&header.owner, &header.handle, header.version) {
         return Err(Refusal::new(
             Code::DecryptionFailed,
@@ -145,10 +166,10 @@ fn authorize(
             "the record's policy is not one of this build's",
         )
     })?;
-    check_caller(&header, &policy, caller)?;
+    check_caller(header, &policy, caller)?;
     check_policy(&policy, caller, &request)?;
     let call = Call {
-        handle: header.handle,
+        handle: header.handle.clone(),
         fingerprint,
         policy,
         caller: caller.thumbprint().to_owned(),
@@ -158,7 +179,7 @@ fn authorize(
         query: request.query,
         headers: request.headers,
     };
-    Ok((Authorized::by_all_checks(call), secret))
+    Ok(Authorized::by_all_checks(call))
 }
 
 fn check_header(

@@ -23,6 +23,7 @@ use crate::{
     issuer::IssuerKeys,
     keyset::Keeper,
     open::{CallRequest, Opener},
+    reencrypt::Reencryptor,
     refusal::Refusal,
     reply::ReplyBody,
     trust::Trust,
@@ -72,7 +73,10 @@ impl Service {
             evidence,
             authorizer: Authorizer::new(configuration, keys, now_s())?,
             keeper,
-            opener: Opener::new(host.clone()),
+            opener: Opener::new(
+                host.clone(),
+                Reencryptor::start(host.clone(), events.clone()),
+            ),
             upstream: Upstream::new(host, Arc::clone(&trust.upstream))?,
             events,
         })
@@ -126,23 +130,20 @@ impl Service {
     ) -> Result<Response<ReplyBody>, Refusal> {
         let caller = self.authenticate(&request, now_s).await?;
         let envelope = received(request.into_body()).await?;
-        let serving = self.keeper.current();
-        let admitting = admit(
-            serving.keyset(),
-            &Admission {
-                caller: &caller,
-                envelope: &envelope,
-                audience: self.authorizer.audience(),
-                versions: self.opener.versions(),
-                now_s,
-            },
-        )?;
-        let receipt = admitting.receipt;
+        let admission = Admission {
+            caller: &caller,
+            envelope: &envelope,
+            audience: self.authorizer.audience(),
+            versions: self.opener.versions(),
+            now_s,
+        };
+        let deposit = admit(&self.keeper, &admission).await?;
+        let receipt = deposit.receipt();
         self.events.note(Event::Admitted {
-            handle: receipt.handle,
+            handle: receipt.handle.clone(),
             version: receipt.version,
         });
-        json(&admitting.reply)
+        json(&deposit.admitted())
     }
 
     async fn call(
@@ -160,10 +161,9 @@ impl Service {
             query: head.uri.query().map(str::to_owned),
             headers: head.headers,
         };
-        let serving = self.keeper.current();
         let (call, secret) = self
             .opener
-            .open(serving.keyset(), &caller, asked, now_s)
+            .open(&self.keeper, &caller, asked, now_s)
             .await?;
         let handle = call.handle.clone();
         let receipt = receipt_id()?;

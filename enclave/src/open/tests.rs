@@ -8,6 +8,7 @@ use serde_bytes::ByteBuf;
 use super::*;
 use crate::authorize::tests::fixture::*;
 
+mod reencryption;
 mod vault;
 
 const SECRET: &[u8] = b"sk-test-0123456789abcdef";
@@ -87,18 +88,20 @@ impl<'a> Case<'a> {
         }
     }
 
-    async fn run(self) -> Result<(Authorized<Call>, Secret), Refusal> {
+    async fn run(self) -> Result<Authorized<Call>, Refusal> {
         self.run_after(&Versions::default()).await
     }
 
-    async fn run_after(self, versions: &Versions) -> Result<(Authorized<Call>, Secret), Refusal> {
+    async fn run_after(self, versions: &Versions) -> Result<Authorized<Call>, Refusal> {
         let caller = self.parties.authenticated(&self.claims).await;
-        let record = OpenedRecord {
-            header: self.header,
-            secret: Secret::new(SECRET.to_vec()).unwrap(),
-        };
-        let fingerprint = Fingerprint::from([0; 32]);
-        authorize(record, fingerprint, &caller, self.request, versions, NOW_S)
+        authorize(
+            &self.header,
+            Fingerprint::from([0; 32]),
+            &caller,
+            self.request,
+            versions,
+            NOW_S,
+        )
     }
 
     async fn refused(self) -> (Code, &'static str) {
@@ -110,14 +113,13 @@ impl<'a> Case<'a> {
 #[tokio::test]
 async fn an_owner_and_a_permitted_server_may_call() {
     let parties = Parties::new();
-    let (call, secret) = Case::of_owner(&parties).run().await.unwrap();
-    assert_eq!(secret.expose(), SECRET);
+    let call = Case::of_owner(&parties).run().await.unwrap();
     assert_eq!(call.handle.as_str(), HANDLE);
     assert_eq!(call.path.as_str(), "/me");
     assert_eq!(call.caller, parties.owner.thumbprint());
     assert_eq!(call.policy, policy(&parties.server));
 
-    let (call, _) = Case::of_server(&parties).run().await.unwrap();
+    let call = Case::of_server(&parties).run().await.unwrap();
     assert_eq!(call.caller, parties.server.thumbprint());
 }
 

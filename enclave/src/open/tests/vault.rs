@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 use super::{super::*, SECRET, header};
 use crate::{
     authorize::tests::fixture::*,
+    event::Events,
     platform::{BoxFuture, BoxStream, Transport},
 };
 
@@ -21,7 +22,7 @@ fn a_record_opens_under_its_key_and_hash_alone() {
             bytes: bytes.to_vec(),
             fingerprint,
         };
-        let opened = stored.open(|_| key);
+        let opened = stored.check().and_then(|checked| checked.open(key));
         opened
             .map(drop)
             .map_err(|refusal| (refusal.code, refusal.detail))
@@ -76,6 +77,12 @@ impl Transport for Vault {
     }
 }
 
+fn opener(vault: Vault) -> Opener {
+    let host = HostServices::new(Arc::new(vault));
+    let events = Events::start(host.clone());
+    Opener::new(host.clone(), Reencryptor::start(host, events))
+}
+
 #[tokio::test]
 async fn what_the_vault_says_has_its_code() {
     let parties = Parties::new();
@@ -86,11 +93,11 @@ async fn what_the_vault_says_has_its_code() {
         ("410 Gone", Code::ConnectionRevoked),
         ("500 Internal Server Error", Code::EnclaveUnavailable),
     ] {
-        let opener = Opener::new(HostServices::new(Arc::new(Vault(status))));
+        let opener = opener(Vault(status));
         let refusal = opener.fetch(&caller, &handle).await.map(drop).unwrap_err();
         assert_eq!(refusal.code, code);
     }
-    let opener = Opener::new(HostServices::new(Arc::new(Vault("200 OK"))));
+    let opener = opener(Vault("200 OK"));
     assert_eq!(opener.fetch(&caller, &handle).await.unwrap().bytes, b"ok");
 }
 
@@ -100,7 +107,7 @@ async fn a_handle_that_the_token_does_not_name_is_not_asked_for() {
     let mut claims = parties.owner_claims();
     claims.fingerprints = BTreeMap::new();
     let caller = parties.authenticated(&claims).await;
-    let opener = Opener::new(HostServices::new(Arc::new(Vault("200 OK"))));
+    let opener = opener(Vault("200 OK"));
     let refused = opener.fetch(&caller, &HANDLE.parse().unwrap()).await;
     assert_eq!(refused.map(drop), Err(NOT_NAMED));
 }
