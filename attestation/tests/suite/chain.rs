@@ -235,6 +235,20 @@ fn an_unknown_critical_extension_is_refused_and_another_is_not() {
 }
 
 #[test]
+fn an_extension_that_comes_twice_is_refused() {
+    // keyUsage with digitalSignature and with keyCertSign.
+    for usage in [[3, 2, 7, 0x80], [3, 2, 2, 0x04]] {
+        for level in [LEAF, ZONAL] {
+            let twice = Forge::with_certificates(|all| {
+                let again = CustomExtension::from_oid_content(&[2, 5, 29, 15], usage.to_vec());
+                all[level].custom_extensions.push(again);
+            });
+            assert!(twice.judge().is_err());
+        }
+    }
+}
+
+#[test]
 fn the_result_is_valid_while_the_whole_chain_is() {
     let forge = Forge::new();
     let result = forge.judge().expect("accepted");

@@ -3,6 +3,7 @@
     clippy::expect_used,
     reason = "the forge is a fixture: where it fails, the test fails"
 )]
+mod allocation;
 mod arbitrary;
 mod cache;
 mod chain;
@@ -13,3 +14,6 @@ mod policy;
 mod real;
 #[cfg(feature = "rust-crypto")]
 mod rust_crypto;
+
+#[global_allocator]
+static ALLOCATOR: allocation::Counting = allocation::Counting;
