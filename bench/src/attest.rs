@@ -1,6 +1,6 @@
-//! Verification of an attestation document against the signatures that it cannot do without: four
-//! of the chain and the document's own, all P-384.
-use std::{error::Error, hint::black_box, sync::Arc};
+//! Verification of an attestation document against the signatures that it cannot do without, four
+//! of the chain and the document's own, and against published verifiers.
+use std::{error::Error, fs, hint::black_box, path::PathBuf};
 
 use aws_lc_rs::{
     rand::SystemRandom,
@@ -9,48 +9,86 @@ use aws_lc_rs::{
         ParsedPublicKey,
     },
 };
-use dauth_attestation::{AgeRule, Appraisal, Images, NonceRule, Policy, appraise};
-use dauth_enclave::{
-    clock::{now_ms, now_s},
-    platform::{Attester, Claims, nsm::NsmAttester},
+use clap::Args;
+use dauth_attestation::{
+    AgeRule, ChainCacheLimits, DebugMode, Images, NonceRule, Policy, TrustAnchors, Verifier,
 };
-use dauth_protocol::measurement::Pcr;
-use dauth_simulator::nsm::{Measurements, SimulatedNsm, SimulatorRoot};
 
 use crate::{
-    Options,
-    measure::{Candidate, Report, Role, measure},
+    measure::{Candidate, Median, Role, measure},
+    peers,
+    report::{Budget, Ratio, Report},
 };
 
-/// Signatures of one document and its chain.
+/// Signatures of a document and its chain of three intermediates.
 const SIGNATURES: usize = 5;
 /// About as long as a certificate to be verified.
 const MESSAGE_BYTES: usize = 600;
+/// The time at which the vectors are judged.
+const VECTORS_AT_MS: u64 = 1_750_000_000_000;
 
-pub(crate) fn run(options: Options) -> Result<Report, Box<dyn Error>> {
-    let root = SimulatorRoot::create(now_s())?;
-    let anchors = root.trust_anchors()?;
-    let image = Pcr::from([0x5a; 48]);
-    let measurements = Measurements {
-        pcr0: image,
-        pcr1: image,
-        pcr2: image,
-        role_arn: None,
-        instance_id: "i-0123456789abcdef0".to_owned(),
-    };
-    let nsm = SimulatedNsm::start(&measurements, root, Arc::new(now_ms))?;
-    let document = NsmAttester::new(nsm).attest(&Claims::default())?;
+/// What is measured, and upon which document.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// How often each candidate is measured.
+    #[arg(long, default_value_t = 300)]
+    rounds: usize,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Leave out the published verifiers, which are built first (a minute, and the registry).
+    #[arg(long)]
+    without_peers: bool,
+    /// A real document, under the root of AWS, in place of a vector of the project.
+    #[arg(long, requires = "at_ms")]
+    document: Option<PathBuf>,
+    /// The time at which that document is valid, Unix milliseconds.
+    #[arg(long, requires = "document")]
+    at_ms: Option<u64>,
+}
+
+/// A document and what it is judged by.
+pub(crate) struct Input {
+    pub(crate) document: PathBuf,
+    /// In PEM.
+    pub(crate) root: PathBuf,
+    pub(crate) at_ms: u64,
+}
+
+impl Input {
+    fn new(options: &Options) -> Self {
+        let attestation = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../attestation");
+        match (&options.document, options.at_ms) {
+            (Some(document), Some(at_ms)) => Self {
+                document: document.clone(),
+                root: attestation.join("src/aws-nitro-enclaves-root-g1.pem"),
+                at_ms,
+            },
+            _ => Self {
+                document: attestation.join("vectors/accept_definite_map.cose"),
+                root: attestation.join("vectors/root.pem"),
+                at_ms: VECTORS_AT_MS,
+            },
+        }
+    }
+}
+
+pub(crate) fn run(options: &Options) -> Result<Report, Box<dyn Error>> {
+    let input = Input::new(options);
+    let document = fs::read(&input.document)?;
+    let anchors = TrustAnchors::from_pem(&fs::read_to_string(&input.root)?)?;
     let policy = Policy {
         nonce: NonceRule::Any,
         age: AgeRule::Any,
+        debug_mode: DebugMode::Allow,
         ..Policy::new(Images::Unconstrained)
     };
-    let appraisal = Appraisal {
-        anchors: &anchors,
-        policy: &policy,
-        now_ms: now_ms(),
+    let cold = Verifier::new(anchors.clone());
+    let warm = Verifier::new(anchors).with_cache(ChainCacheLimits::default());
+    cold.appraise(&document, &policy, input.at_ms)?;
+    let judge = |verifier: &Verifier| {
+        let _ = black_box(verifier.appraise(black_box(&document), &policy, input.at_ms));
     };
-    appraise(&document, &appraisal)?;
 
     let random = SystemRandom::new();
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P384_SHA384_ASN1_SIGNING, &random)?;
@@ -59,27 +97,61 @@ pub(crate) fn run(options: Options) -> Result<Report, Box<dyn Error>> {
     let message = [0x42; MESSAGE_BYTES];
     let signature = pair.sign(&random, &message)?;
     key.verify_sig(&message, signature.as_ref())?;
+    let verify = || {
+        let _ = black_box(key.verify_sig(black_box(&message), signature.as_ref()));
+    };
 
-    Ok(measure(
-        "Verification of an attestation document",
-        options.rounds,
-        vec![
-            Candidate {
-                name: "dauth-attestation, cold",
-                role: Role::Subject,
-                work: Box::new(|| {
-                    let _ = black_box(appraise(black_box(&document), &appraisal));
-                }),
-            },
-            Candidate {
-                name: "five P-384 verifications of aws-lc-rs",
-                role: Role::Floor,
-                work: Box::new(|| {
-                    for _ in 0..SIGNATURES {
-                        let _ = black_box(key.verify_sig(black_box(&message), signature.as_ref()));
-                    }
-                }),
-            },
-        ],
-    ))
+    let mut candidates = vec![
+        Candidate::new("dauth-attestation, cold", Role::Subject, || judge(&cold)),
+        Candidate::new("five P-384 verifications of aws-lc-rs", Role::Floor, || {
+            (0..SIGNATURES).for_each(|_| verify());
+        }),
+        Candidate::new("dauth-attestation, repeated chain", Role::Subject, || {
+            judge(&warm);
+        }),
+        Candidate::new("one P-384 verification of aws-lc-rs", Role::Floor, verify),
+    ];
+    if !options.without_peers {
+        candidates.extend(peers::candidates(&input)?);
+    }
+    let medians = measure(options.rounds, candidates)?;
+    Ok(Report {
+        title: "Verification of an attestation document",
+        input: input
+            .document
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
+        rounds: options.rounds,
+        ratios: ratios(&medians),
+        medians: medians.iter().map(Into::into).collect(),
+    })
+}
+
+/// The budgets of issue 3: close to the signatures alone, and far from the other verifiers.
+fn ratios(medians: &[Median]) -> Vec<Ratio> {
+    let [cold, five, repeated, one, peers @ ..] = medians else {
+        return Vec::new();
+    };
+    let mut ratios = vec![
+        Ratio::new(
+            "cold / five verifications".to_owned(),
+            cold.us / five.us,
+            Budget::AtMost(1.1),
+        ),
+        Ratio::new(
+            "repeated chain / one verification".to_owned(),
+            repeated.us / one.us,
+            Budget::AtMost(1.2),
+        ),
+    ];
+    ratios.extend(peers.iter().map(|peer| {
+        Ratio::new(
+            format!("{} / cold", peer.name),
+            peer.us / cold.us,
+            Budget::AtLeast(3.0),
+        )
+    }));
+    ratios
 }

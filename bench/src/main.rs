@@ -5,10 +5,12 @@
 
 mod attest;
 mod measure;
+mod peers;
+mod report;
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 /// Measure DAuth against its peers and floors. Build with --release.
 #[derive(Parser)]
@@ -20,24 +22,14 @@ struct Bench {
 
 #[derive(Subcommand)]
 enum Subject {
-    /// Verification of an attestation document, against five P-384 verifications.
-    Attest(Options),
-}
-
-/// What every measurement takes.
-#[derive(Args, Clone, Copy)]
-pub(crate) struct Options {
-    /// How often each candidate is measured.
-    #[arg(long, default_value_t = 300)]
-    rounds: usize,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    /// Verification of an attestation document, against the signatures alone and against published
+    /// verifiers.
+    Attest(attest::Options),
 }
 
 fn main() -> ExitCode {
     let Subject::Attest(options) = Bench::parse().subject;
-    match attest::run(options) {
+    match attest::run(&options) {
         Ok(report) => {
             println!(
                 "{}",

@@ -1,7 +1,10 @@
 //! What a reviewer should not have to look for.
 use std::{path::Path, process::Command};
 
-use crate::command::{self, Failure, cargo};
+use crate::{
+    command::{self, Failure, cargo},
+    peers,
+};
 
 pub(crate) fn run() -> Result<(), Failure> {
     cargo(&["fmt", "--all", "--check"])?;
@@ -39,6 +42,7 @@ pub(crate) fn run() -> Result<(), Failure> {
             ])
             .env("RUSTDOCFLAGS", "--deny warnings"),
     )?;
+    peers::lint()?;
     if Command::new("cargo-deny").arg("--version").output().is_ok() {
         // The advisory database is fetched from the network; the rest is checked offline.
         cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"])?;

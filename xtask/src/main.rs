@@ -4,6 +4,7 @@
 mod command;
 mod lint;
 mod packages;
+mod peers;
 mod unwiped;
 mod vectors;
 
@@ -50,5 +51,6 @@ fn test() -> Result<(), command::Failure> {
     unwiped::build()?;
     // The end-to-end tests run the shipped binaries.
     command::cargo(&["build", "--workspace", "--bins", "--locked"])?;
-    command::cargo(&["test", "--workspace", "--locked"])
+    command::cargo(&["test", "--workspace", "--locked"])?;
+    peers::test()
 }

@@ -4,6 +4,7 @@ mod chain;
 mod fields;
 mod form;
 mod policy;
+mod signature;
 
 use crate::{certificate::Template, forge::Forged};
 
@@ -31,6 +32,7 @@ pub(crate) fn all() -> Vec<Case> {
         form::cases(),
         fields::cases(),
         chain::cases(),
+        signature::cases(),
         policy::cases(),
     ]
     .into_iter()
