@@ -1,12 +1,17 @@
-//! Records, from the control plane. Nothing is kept here: a revoked record is gone at once.
+//! Records, from the control plane, and back to it what the enclave sealed anew. Nothing is kept
+//! here: a revoked record is gone at once.
 use std::{io, path::PathBuf, time::Duration};
 
-use dauth_protocol::{Fingerprint, limit::MAX_RECORD_BYTES};
-use http::{HeaderValue, StatusCode, header};
+use dauth_protocol::{Fingerprint, host::RECORDS, limit::MAX_RECORD_BYTES};
+use http::{HeaderValue, Request, StatusCode, header};
+use hyper::body::{Bytes, Incoming};
 use reqwest::{Certificate, Client, Url, redirect};
 
-use super::{Reply, bytes, problem};
+use super::{HostServices, Reply, bytes, collect, problem, reply::status};
 use crate::{configuration, metrics::Metrics};
+
+/// A record and its receipt, in base64: what the control plane takes at most.
+const MAX_ADMITTED_BYTES: usize = 256 * 1024;
 
 /// Fetches records with this host's credential.
 pub struct Records {
@@ -81,11 +86,47 @@ impl Records {
         reply
     }
 
-    async fn fetch(&self, fingerprint: &Fingerprint) -> Result<Reply, reqwest::Error> {
-        let url = format!("{}/internal/records/{fingerprint}", self.base);
+    /// Passes on what the enclave sealed anew.
+    async fn put(&self, opened: &Fingerprint, admitted: Bytes, metrics: &Metrics) -> Reply {
         let request = self
             .client
-            .get(url)
+            .put(self.url(opened))
+            .header(header::AUTHORIZATION, self.authorization.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(admitted);
+        let refused = match request.send().await.map(|response| response.status()) {
+            Ok(StatusCode::NO_CONTENT) => return status(StatusCode::NO_CONTENT),
+            Ok(StatusCode::NOT_FOUND) => {
+                return problem(StatusCode::NOT_FOUND, "there is no such record");
+            }
+            Ok(StatusCode::CONFLICT) => {
+                return problem(StatusCode::CONFLICT, "there is a newer record");
+            }
+            Ok(StatusCode::GONE) => return problem(StatusCode::GONE, "the record is revoked"),
+            Ok(status) => {
+                tracing::warn!(%status, "the control plane refused a record sealed anew");
+                "the control plane refused the record"
+            }
+            Err(error) => {
+                tracing::warn!(
+                    "cannot pass on a record sealed anew: {}",
+                    error.without_url()
+                );
+                "the control plane does not answer"
+            }
+        };
+        Metrics::add(&metrics.records_failed);
+        problem(StatusCode::BAD_GATEWAY, refused)
+    }
+
+    fn url(&self, fingerprint: &Fingerprint) -> String {
+        format!("{}/internal/records/{fingerprint}", self.base)
+    }
+
+    async fn fetch(&self, fingerprint: &Fingerprint) -> Result<Reply, reqwest::Error> {
+        let request = self
+            .client
+            .get(self.url(fingerprint))
             .header(header::AUTHORIZATION, self.authorization.clone());
         let mut response = request.send().await?;
         match response.status() {
@@ -110,6 +151,22 @@ impl Records {
             record.extend_from_slice(&chunk);
         }
         Ok(bytes(record, "application/cose"))
+    }
+}
+
+impl HostServices {
+    /// `PUT /v1/records/{fingerprint}`.
+    pub(super) async fn put_record(&self, path: &str, request: Request<Incoming>) -> Reply {
+        let opened = path
+            .strip_prefix(RECORDS)
+            .and_then(|text| text.parse::<Fingerprint>().ok());
+        let Some(opened) = opened else {
+            return problem(StatusCode::BAD_REQUEST, "not a record fingerprint");
+        };
+        match collect(request, MAX_ADMITTED_BYTES).await {
+            Ok(admitted) => self.records.put(&opened, admitted, &self.metrics).await,
+            Err(refusal) => refusal,
+        }
     }
 }
 
