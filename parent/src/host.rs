@@ -121,6 +121,9 @@ impl HostServices {
             (&Method::GET, record) if record.starts_with(paths::RECORDS) => {
                 self.record(record).await
             }
+            (&Method::PUT, record) if record.starts_with(paths::RECORDS) => {
+                self.put_record(record, request).await
+            }
             (
                 _,
                 paths::CONFIGURATION

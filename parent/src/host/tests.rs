@@ -15,6 +15,7 @@ use super::*;
 use crate::configuration::{Egress, HostListener, Records as RecordsConfiguration};
 
 mod keyset;
+mod records;
 
 struct Stack {
     folder: tempfile::TempDir,
@@ -114,7 +115,10 @@ async fn control_plane() -> String {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             let service = service_fn(async |request: Request<Incoming>| {
-                Ok::<_, std::convert::Infallible>(stored_record(&request))
+                Ok::<_, std::convert::Infallible>(match request.method() {
+                    &Method::PUT => records::stored_anew(request).await,
+                    _ => stored_record(&request),
+                })
             });
             tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
