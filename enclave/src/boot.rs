@@ -2,7 +2,7 @@
 use std::{io, sync::Arc};
 
 use dauth_protocol::{
-    DeploymentConfiguration, KeyConfiguration,
+    DeploymentConfiguration,
     deployment::{InvalidConfiguration, KeyPolicyRule},
     host::KeysetOrder,
     key_configuration::GuardingKey,
@@ -18,7 +18,7 @@ use crate::{
     evidence::EvidenceService,
     hardening::{MemoryLock, harden},
     host::{HostError, HostServices},
-    keyset::{self, Keeper, Keyset, KeysetContext, KeysetError, Serving},
+    keyset::{self, Announcement, Keeper, Keyset, KeysetContext, KeysetError, TrustedTime},
     platform::{Attester, AttesterError, Platform, SharedModule},
     server::Server,
     service::Service,
@@ -89,23 +89,34 @@ pub async fn run(
         events.clone(),
     )
     .await?;
-    let keyset = obtain_keyset(
+    let context = KeysetContext::new(
         &platform,
         &host,
         &trust,
         &configuration,
         &configuration_bytes,
-    )
-    .await?;
+    )?;
+    let policy = key_policy(&configuration);
+    let keyset = obtain_keyset(&context, &host).await?;
     let tls = TlsIdentity::generate()?;
-    let key_configuration = key_configuration(&keyset, &tls, &configuration);
+    let announcement = Announcement {
+        tls_key: tls.spki().to_vec(),
+        kms_key: GuardingKey {
+            arn: configuration.kms.key_arn.clone(),
+            policy,
+        },
+        audience: configuration.audience.clone(),
+    };
     events.note(Event::Ready {
         keyset: hex::encode(keyset.id()),
         generation: keyset.generation(),
         memory_locked: hardening.memory_lock == MemoryLock::Locked,
     });
     let evidence = EvidenceService::new(module.for_strangers());
-    let keeper = Keeper::new(Serving::new(keyset, &key_configuration));
+    let trusted = clock.clone();
+    let time: TrustedTime = Box::new(move || Some(trusted.trusted_now_s()?.saturating_mul(1000)));
+    let keeper = Keeper::new(context, keyset, announcement, time, events.clone());
+    let watching = tokio::spawn(keeper.clone().watch());
     let service = Service::new(
         &configuration,
         keeper,
@@ -115,10 +126,11 @@ pub async fn run(
         clock,
         events,
     )?;
-    Server::new(tls.server_config(), service)
+    let served = Server::new(tls.server_config(), service)
         .serve(platform.transport, shutdown)
-        .await
-        .map_err(BootError::Ingress)
+        .await;
+    watching.abort();
+    served.map_err(BootError::Ingress)
 }
 
 /// Fetches the deployment configuration, measures it, locks the registers, and only then reads it.
@@ -149,39 +161,19 @@ fn measure(attester: &dyn Attester, digest: &[u8]) -> Result<Pcr, AttesterError>
     }
 }
 
-async fn obtain_keyset(
-    platform: &Platform,
-    host: &HostServices,
-    trust: &Trust,
-    configuration: &DeploymentConfiguration,
-    configuration_bytes: &[u8],
-) -> Result<Keyset, BootError> {
-    let context = KeysetContext::new(platform, host, trust, configuration, configuration_bytes)?;
-    if host.order().await?.keyset == KeysetOrder::Create && host.keyset().await?.is_none() {
-        keyset::create(&context, now_s()).await?;
-    }
-    Ok(keyset::load(&context).await?)
+/// What the enclave finds of the KMS key's policy, and tells its clients.
+fn key_policy(_configuration: &DeploymentConfiguration) -> KeyPolicyRule {
+    // The check of a locked key belongs here, before any key is released.
+    KeyPolicyRule::Unchecked
 }
 
-fn key_configuration(
-    keyset: &Keyset,
-    tls: &TlsIdentity,
-    configuration: &DeploymentConfiguration,
-) -> KeyConfiguration {
-    KeyConfiguration {
-        version: 1,
-        purpose: KeyConfiguration::PURPOSE.to_owned(),
-        tls_key: tls.spki().to_vec(),
-        recipients: keyset.recipients().iter().map(|key| key.public()).collect(),
-        receipt_key: keyset.receipt_key().spki().to_vec(),
-        former_receipt_keys: Vec::new(),
-        keyset_id: keyset.id().to_vec(),
-        generation: keyset.generation(),
-        kms_key: GuardingKey {
-            arn: configuration.kms.key_arn.clone(),
-            policy: KeyPolicyRule::Unchecked,
-        },
-        audience: configuration.audience.clone(),
-        build: env!("CARGO_PKG_VERSION").to_owned(),
+async fn obtain_keyset(context: &KeysetContext, host: &HostServices) -> Result<Keyset, BootError> {
+    if host.order().await?.keyset == KeysetOrder::Create && host.keyset().await?.is_none() {
+        match keyset::create(context, now_s()).await {
+            // Another enclave of the fleet was faster: its keyset is ours.
+            Ok(()) | Err(KeysetError::AlreadyThere) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
+    Ok(keyset::load(context).await?)
 }

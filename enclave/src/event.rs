@@ -7,11 +7,11 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use dauth_protocol::{Code, Handle};
+use dauth_protocol::{Code, Handle, host::OrderResult};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::{host::HostServices, reencrypt::NotReencrypted};
+use crate::{host::HostServices, keyset::KeysetError, reencrypt::NotReencrypted};
 
 /// Events that wait for the parent.
 const QUEUE_EVENTS: usize = 1024;
@@ -73,11 +73,75 @@ pub enum Event {
         /// Seconds between them.
         difference_s: u64,
     },
+    /// A later generation of the keyset serves.
+    KeysetChanged {
+        /// It.
+        generation: u64,
+    },
+    /// The parent offers a keyset file that is not taken; what served goes on. Once for each file.
+    KeysetRefused {
+        /// Why.
+        reason: KeysetRefusal,
+    },
+    /// The next generation was not made: one that was ordered, or one that was due.
+    KeysetChangeRefused {
+        /// Why.
+        result: OrderResult,
+    },
     /// Events were lost because the parent did not read.
     Dropped {
         /// How many, since boot.
         total: u64,
     },
+}
+
+/// Why a keyset file is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeysetRefusal {
+    /// There is none any more.
+    Missing,
+    /// It is not one of this build's.
+    Malformed,
+    /// It has no birth document of this image or a predecessor that endorses it.
+    Birth,
+    /// It is another deployment's, or under a KMS key that the configuration does not name.
+    OtherDeployment,
+    /// It is another keyset than the one that runs.
+    OtherKeyset,
+    /// Its generation is not later than the one that runs.
+    NotLater,
+    /// KMS released no data key that opens it.
+    NotReleased,
+    /// The Nitro Secure Module or the parent did not answer.
+    Unavailable,
+}
+
+impl From<&KeysetError> for KeysetRefusal {
+    fn from(error: &KeysetError) -> Self {
+        match error {
+            KeysetError::Missing => Self::Missing,
+            KeysetError::Malformed | KeysetError::UnknownVersion(_) | KeysetError::TooManyKeys => {
+                Self::Malformed
+            }
+            KeysetError::Birth(_)
+            | KeysetError::OtherImage
+            | KeysetError::OtherPurpose
+            | KeysetError::OtherBirth
+            | KeysetError::CreationTime
+            | KeysetError::OtherWrappedKey
+            | KeysetError::OtherKeys => Self::Birth,
+            KeysetError::OtherDeployment => Self::OtherDeployment,
+            KeysetError::OtherKeyset => Self::OtherKeyset,
+            KeysetError::NotLater => Self::NotLater,
+            KeysetError::Kms(_) | KeysetError::NotReleased => Self::NotReleased,
+            KeysetError::AlreadyThere
+            | KeysetError::NotStored
+            | KeysetError::Host(_)
+            | KeysetError::Attester(_)
+            | KeysetError::Generation => Self::Unavailable,
+        }
+    }
 }
 
 /// Takes events without ever blocking.

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use dauth_protocol::{Fingerprint, host, limit};
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderName, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -80,8 +80,19 @@ pub enum RecordError {
 pub enum PutKeyset {
     /// It is stored.
     Stored,
-    /// There was one already; it stays.
-    AlreadyThere,
+    /// There is another than was expected, or one at all; it stays.
+    OtherStands,
+}
+
+/// The keyset, when it is another than one seen before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeysetNews {
+    /// It is the one seen before.
+    Same,
+    /// Another.
+    Other(Vec<u8>),
+    /// There is none.
+    Missing,
 }
 
 /// What became of a record that was sealed anew.
@@ -147,17 +158,64 @@ impl HostServices {
         }
     }
 
+    /// The sealed keyset, unless it has this tag ([`host::keyset_tag`]).
+    pub async fn keyset_unless(&self, tag: &str) -> Result<KeysetNews, HostError> {
+        let request = request(Method::GET, host::KEYSET)
+            .header(header::IF_NONE_MATCH, tag)
+            .body(Full::default())
+            .map_err(|_| HostError::Malformed)?;
+        match self.exchange(request, limit::MAX_KEYSET_BYTES).await? {
+            (StatusCode::NOT_MODIFIED, _) => Ok(KeysetNews::Same),
+            (StatusCode::NOT_FOUND, _) => Ok(KeysetNews::Missing),
+            (status, body) => {
+                expect(status, StatusCode::OK)?;
+                // The bytes decide, whatever condition the parent ignores.
+                if host::keyset_tag(&body) == tag {
+                    Ok(KeysetNews::Same)
+                } else {
+                    Ok(KeysetNews::Other(body))
+                }
+            }
+        }
+    }
+
     /// Stores a sealed keyset where there is none.
     pub async fn put_keyset(&self, keyset: &[u8]) -> Result<PutKeyset, HostError> {
+        let condition = (header::IF_NONE_MATCH, "*");
+        self.put(keyset, condition, StatusCode::CREATED).await
+    }
+
+    /// Stores a sealed keyset in the place of the one with this tag ([`host::keyset_tag`]).
+    pub async fn replace_keyset(&self, keyset: &[u8], tag: &str) -> Result<PutKeyset, HostError> {
+        let condition = (header::IF_MATCH, tag);
+        self.put(keyset, condition, StatusCode::NO_CONTENT).await
+    }
+
+    async fn put(
+        &self,
+        keyset: &[u8],
+        (condition, tag): (HeaderName, &str),
+        stored: StatusCode,
+    ) -> Result<PutKeyset, HostError> {
         let request = request(Method::PUT, host::KEYSET)
-            .header(header::IF_NONE_MATCH, "*")
+            .header(condition, tag)
             .body(Full::new(Bytes::copy_from_slice(keyset)))
             .map_err(|_| HostError::Malformed)?;
         match self.exchange(request, MAX_JSON_BYTES).await? {
-            (StatusCode::CREATED, _) => Ok(PutKeyset::Stored),
-            (StatusCode::PRECONDITION_FAILED, _) => Ok(PutKeyset::AlreadyThere),
-            (status, _) => Err(HostError::Status(status.as_u16())),
+            (StatusCode::PRECONDITION_FAILED, _) => Ok(PutKeyset::OtherStands),
+            (status, _) => expect(status, stored).map(|()| PutKeyset::Stored),
         }
+    }
+
+    /// Says what became of an order.
+    pub async fn outcome(&self, outcome: &host::OrderOutcome) -> Result<(), HostError> {
+        let body = serde_json::to_vec(outcome).map_err(|_| HostError::Malformed)?;
+        let request = request(Method::POST, host::ORDER_OUTCOME)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|_| HostError::Malformed)?;
+        let (status, _) = self.exchange(request, MAX_JSON_BYTES).await?;
+        expect(status, StatusCode::NO_CONTENT)
     }
 
     /// The record of a fingerprint; its hash is still to be checked.
@@ -273,119 +331,4 @@ fn expect(status: StatusCode, expected: StatusCode) -> Result<(), HostError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io;
-
-    use hyper::{server::conn::http1 as server, service::service_fn};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-
-    use super::*;
-    use crate::platform::BoxFuture;
-
-    type Handler = fn(Request<Incoming>) -> Response<Full<Bytes>>;
-
-    /// A parent that answers every request by one function.
-    struct Parent(Handler);
-
-    impl Transport for Parent {
-        fn accept(&self) -> BoxFuture<'_, io::Result<BoxStream>> {
-            Box::pin(std::future::pending())
-        }
-
-        fn connect_host(&self) -> BoxFuture<'_, io::Result<BoxStream>> {
-            let (near, far) = duplex(1 << 16);
-            tokio::spawn(serve(far, self.0));
-            Box::pin(async { Ok(Box::new(near) as BoxStream) })
-        }
-    }
-
-    async fn serve(stream: DuplexStream, handler: Handler) {
-        let service = service_fn(move |mut request: Request<Incoming>| async move {
-            if request.method() == Method::CONNECT && request.uri() == "echo.example:443" {
-                tokio::spawn(async move {
-                    let upgraded = hyper::upgrade::on(&mut request).await.unwrap();
-                    let mut stream = TokioIo::new(upgraded);
-                    let mut bytes = [0; 4];
-                    stream.read_exact(&mut bytes).await.unwrap();
-                    stream.write_all(&bytes).await.unwrap();
-                });
-                return Ok::<_, std::convert::Infallible>(Response::new(Full::default()));
-            }
-            Ok(handler(request))
-        });
-        let _ = server::Builder::new()
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades()
-            .await;
-    }
-
-    fn host(handler: Handler) -> HostServices {
-        HostServices::new(Arc::new(Parent(handler)))
-    }
-
-    fn reply(status: u16, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
-        Response::builder()
-            .status(status)
-            .body(Full::new(body.into()))
-            .unwrap()
-    }
-
-    #[tokio::test]
-    async fn connect_gives_the_bytes_of_the_destination() {
-        let host = host(|_| reply(500, ""));
-        let mut stream = host.connect("echo.example:443").await.unwrap();
-        stream.write_all(b"ping").await.unwrap();
-        let mut bytes = [0; 4];
-        stream.read_exact(&mut bytes).await.unwrap();
-        assert_eq!(&bytes, b"ping");
-    }
-
-    #[tokio::test]
-    async fn connect_tells_refused_from_unreachable() {
-        let cases: [(Handler, EgressError); 4] = [
-            (|_| reply(403, ""), EgressError::Refused),
-            (|_| reply(502, ""), EgressError::Unreachable),
-            (|_| reply(504, ""), EgressError::TimedOut),
-            (|_| reply(500, ""), EgressError::HostUnavailable),
-        ];
-        for (handler, error) in cases {
-            assert_eq!(
-                host(handler).connect("a.example:443").await.err(),
-                Some(error)
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn an_endless_answer_is_refused() {
-        let host = host(|_| reply(200, vec![b' '; limit::MAX_KEYSET_BYTES + 1]));
-        assert_eq!(host.keyset().await, Err(HostError::TooLong));
-        assert_eq!(host.order().await, Err(HostError::TooLong));
-    }
-
-    #[tokio::test]
-    async fn statuses_have_one_meaning_each() {
-        assert_eq!(host(|_| reply(404, "")).keyset().await, Ok(None));
-        assert_eq!(
-            host(|_| reply(412, "")).put_keyset(b"k").await,
-            Ok(PutKeyset::AlreadyThere)
-        );
-        assert_eq!(
-            host(|_| reply(204, "")).configuration().await,
-            Err(HostError::Status(204))
-        );
-        let fingerprint = Fingerprint::of(b"record");
-        assert_eq!(
-            host(|_| reply(410, "")).record(&fingerprint).await,
-            Err(RecordError::Revoked)
-        );
-        assert_eq!(
-            host(|_| reply(404, "")).record(&fingerprint).await,
-            Err(RecordError::NotFound)
-        );
-        assert_eq!(
-            host(|_| reply(200, "{}")).order().await,
-            Err(HostError::Malformed)
-        );
-    }
-}
+mod tests;

@@ -16,18 +16,15 @@ use dauth_protocol::{
 };
 use sha2::{Digest, Sha384};
 
-use super::{
-    KeysetError,
-    file::{File, Statement},
-};
+use super::{KeysetError, file::File, statement::Statement};
 
-const IMAGE_PCR: u16 = 0;
+pub(super) const IMAGE_PCR: u16 = 0;
 
 /// What a birth must satisfy.
 pub(super) struct BirthRules<'a> {
     /// Who signs attestation documents.
     pub(super) anchors: &'a TrustAnchors,
-    /// The running deployment: its predecessors, its name, its KMS key.
+    /// The running deployment: its predecessors, its name, its KMS keys.
     pub(super) configuration: &'a DeploymentConfiguration,
     /// The running image and configuration.
     pub(super) running: &'a Predecessor,
@@ -71,7 +68,7 @@ impl BornKeyset {
         }
         let statement = Statement::from_cbor(&file.statement)?;
         if statement.deployment != rules.configuration.deployment
-            || statement.key_arn != rules.configuration.kms.key_arn
+            || !rules.is_kms_key(&statement.key_arn)
         {
             return Err(KeysetError::OtherDeployment);
         }
@@ -81,9 +78,14 @@ impl BornKeyset {
         Ok(Self { file, statement })
     }
 
-    /// The data key under the KMS key.
+    /// The data key, under the KMS key that the statement names.
     pub(super) fn wrapped_key(&self) -> &[u8] {
         &self.file.wrapped_key
+    }
+
+    /// What the birth document endorses; its KMS key is one that the configuration names.
+    pub(super) fn statement(&self) -> &Statement {
+        &self.statement
     }
 
     /// The parts, for opening.
@@ -107,6 +109,12 @@ impl BirthRules<'_> {
         dauth_attestation::appraise(document, &appraisal)
             .map(|result| result.timestamp_ms())
             .map_err(KeysetError::Birth)
+    }
+
+    fn is_kms_key(&self, arn: &str) -> bool {
+        std::iter::once(&self.configuration.kms)
+            .chain(&self.configuration.former_kms)
+            .any(|kms| kms.key_arn == arn)
     }
 
     fn policy(&self) -> Policy {

@@ -1,7 +1,7 @@
 //! Randomness for keys that live long.
 
 use rand_core::{TryCryptoRng, TryRng};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::KeysetError;
 use crate::platform::Attester;
@@ -60,3 +60,12 @@ impl TryRng for Entropy<'_> {
 }
 
 impl TryCryptoRng for Entropy<'_> {}
+
+/// Random bytes, wiped when dropped.
+pub(super) fn random<const N: usize>(
+    entropy: &mut Entropy<'_>,
+) -> Result<Zeroizing<[u8; N]>, KeysetError> {
+    let mut bytes = Zeroizing::new([0; N]);
+    entropy.try_fill_bytes(bytes.as_mut_slice())?;
+    Ok(bytes)
+}

@@ -1,4 +1,6 @@
 //! Why there is no keyset: one variant for each rule.
+use dauth_protocol::host::OrderResult;
+
 use crate::{host::HostError, kms::KmsError, platform::AttesterError};
 
 /// The rule that a keyset, or its making, breaks.
@@ -21,9 +23,9 @@ pub enum KeysetError {
     /// The Nitro Secure Module does not answer.
     #[error("the keyset needs the Nitro Secure Module: {0}")]
     Attester(#[from] AttesterError),
-    /// KMS did not release the data key.
+    /// KMS did not release the data key, for a reason that it gave.
     #[error(transparent)]
-    Kms(#[from] KmsError),
+    Kms(KmsError),
     /// Not the CBOR of a sealed keyset, or with an unknown field, or longer than its bound.
     #[error("the keyset file is malformed, has an unknown field, or is too long")]
     Malformed,
@@ -53,15 +55,69 @@ pub enum KeysetError {
     /// The wrapped data key was exchanged.
     #[error("the keyset's wrapped data key is not the one that it was born with")]
     OtherWrappedKey,
-    /// The AEAD does not verify under the data key that KMS released.
+    /// KMS's reply is not one that it makes, or the data key in it does not open the keyset. To
+    /// whoever carries the bytes these are one, so that he cannot use the enclave to tell forgeries
+    /// apart.
     #[error(
-        "the keyset does not open under its data key: it was changed, or sealed by someone else"
+        "KMS released no data key that opens the keyset: its reply or the keyset was changed, or \
+         the keyset was sealed by someone else"
     )]
-    Unopenable,
+    NotReleased,
     /// What it holds are not the keys that the birth document endorses.
     #[error("the keyset holds other keys than its birth document endorses")]
     OtherKeys,
     /// New keys could not be made.
     #[error("new keys could not be made")]
     Generation,
+    /// More former keys than a keyset holds.
+    #[error("the keyset holds too many former keys: retire some, or wait until they are due")]
+    TooManyKeys,
+    /// Another keyset than the one that runs.
+    #[error("the parent offers another keyset than the one that runs")]
+    OtherKeyset,
+    /// A generation that is not later than the one that runs.
+    #[error(
+        "the parent offers another keyset of a generation that is not later than the one that runs"
+    )]
+    NotLater,
+}
+
+impl From<KmsError> for KeysetError {
+    fn from(error: KmsError) -> Self {
+        match error {
+            KmsError::ReplyRefused => Self::NotReleased,
+            error => Self::Kms(error),
+        }
+    }
+}
+
+impl KeysetError {
+    /// What the operator is told of an order that failed by this; `otherwise` where it is neither
+    /// KMS nor the parent.
+    pub(super) fn order_result(&self, otherwise: OrderResult) -> OrderResult {
+        match self {
+            Self::Kms(_) | Self::NotReleased => OrderResult::KmsRefused,
+            Self::Host(_) | Self::NotStored => OrderResult::NotStored,
+            _ => otherwise,
+        }
+    }
+
+    /// Whether the same file will always be refused: what its bytes say is why.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Malformed
+                | Self::UnknownVersion(_)
+                | Self::Birth(_)
+                | Self::OtherImage
+                | Self::OtherPurpose
+                | Self::OtherBirth
+                | Self::OtherDeployment
+                | Self::OtherWrappedKey
+                | Self::OtherKeys
+                | Self::TooManyKeys
+                | Self::OtherKeyset
+                | Self::NotLater
+        )
+    }
 }

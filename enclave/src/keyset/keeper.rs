@@ -1,69 +1,124 @@
-//! The keyset that serves, and its next generations.
-use std::sync::{Arc, PoisonError, RwLock};
+//! The keyset that serves, and what comes after it.
+//!
+//! A generation is replaced by a later one of the same keyset and by nothing else: neither the
+//! parent, which may serve any file that it ever had, nor KMS can make an enclave that runs go back
+//! or go without. Calls under way hold the generation that they began with.
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
-use dauth_protocol::KeyConfiguration;
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::timeout,
+};
 
-use super::Keyset;
+use super::{Announcement, Keyset, KeysetContext, Serving};
+use crate::event::{Event, Events};
 
-/// A generation that serves. A call under way holds it, whatever comes after it.
-pub struct Serving {
-    keyset: Keyset,
-    key_configuration: Vec<u8>,
-    user_data: Vec<u8>,
-}
+mod patience;
+mod reading;
+mod watching;
 
-impl Serving {
-    /// `keyset`, as `key_configuration` tells clients of it.
-    pub fn new(keyset: Keyset, key_configuration: &KeyConfiguration) -> Self {
-        let key_configuration = key_configuration.to_cbor();
-        Self {
-            keyset,
-            user_data: KeyConfiguration::user_data(&key_configuration),
-            key_configuration,
-        }
-    }
+use reading::Reading;
+#[cfg(test)]
+pub(super) use watching::Watch;
 
-    /// The keys.
-    pub fn keyset(&self) -> &Keyset {
-        &self.keyset
-    }
+/// The parent is asked for a later generation at most this often on behalf of calls.
+const REFRESH_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a call waits for the answer.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
 
-    /// What evidence says of them: the CBOR of a [`KeyConfiguration`].
-    pub fn key_configuration(&self) -> &[u8] {
-        &self.key_configuration
-    }
-
-    /// The `user_data` of evidence for [`Serving::key_configuration`].
-    pub fn user_data(&self) -> &[u8] {
-        &self.user_data
-    }
-}
+/// Milliseconds since the epoch, while the clock is to be trusted.
+pub type TrustedTime = Box<dyn Fn() -> Option<u64> + Send + Sync>;
 
 /// Keeps the keyset that serves.
 #[derive(Clone)]
-pub struct Keeper {
-    serving: Arc<RwLock<Arc<Serving>>>,
+pub struct Keeper(Arc<Kept>);
+
+struct Kept {
+    context: KeysetContext,
+    announcement: Announcement,
+    time: TrustedTime,
+    events: Events,
+    serving: RwLock<Arc<Serving>>,
+    /// Held by the one that reads the parent's file.
+    reading: Mutex<Reading>,
 }
 
 impl Keeper {
-    /// Serves with `serving` until there is a later generation.
-    pub fn new(serving: Serving) -> Self {
-        Self {
-            serving: Arc::new(RwLock::new(Arc::new(serving))),
-        }
+    /// Serves with `keyset` until there is a later generation.
+    pub fn new(
+        context: KeysetContext,
+        keyset: Keyset,
+        announcement: Announcement,
+        time: TrustedTime,
+        events: Events,
+    ) -> Self {
+        let serving = Arc::new(Serving::new(keyset, &announcement));
+        Self(Arc::new(Kept {
+            context,
+            announcement,
+            time,
+            events,
+            serving: RwLock::new(serving),
+            reading: Mutex::default(),
+        }))
     }
 
     /// The generation that serves now.
     pub fn current(&self) -> Arc<Serving> {
-        let serving = self.serving.read();
+        let serving = self.0.serving.read();
         Arc::clone(&serving.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The same, after asking the parent for a later one: for a key id that [`Keeper::current`]
     /// does not know, because another enclave of the fleet has changed the keyset.
     ///
-    /// It asks at most twice a second, however many wait for the answer.
+    /// It asks at most twice a second, however many wait for the answer, and waits for at most five
+    /// seconds.
     pub async fn refresh(&self) -> Arc<Serving> {
-        std::future::ready(self.current()).await
+        let asking = async {
+            let mut reading = self.reading().await;
+            if !reading.is_recent(REFRESH_INTERVAL)
+                && let Some(now_ms) = self.now_ms()
+            {
+                self.read(&mut reading, now_ms).await;
+            }
+        };
+        let _ = timeout(REFRESH_TIMEOUT, asking).await;
+        self.current()
+    }
+
+    /// Serves with `keyset` from now on, if it is a later generation than what serves.
+    fn adopt(&self, keyset: Keyset) {
+        let generation = keyset.generation();
+        let next = Arc::new(Serving::new(keyset, &self.0.announcement));
+        {
+            let serving = self.0.serving.write();
+            let mut serving = serving.unwrap_or_else(PoisonError::into_inner);
+            // What serves may have changed while this one was verified.
+            if serving.keyset().is_followed_by(next.keyset()).is_err() {
+                return;
+            }
+            *serving = next;
+        }
+        self.0.events.note(Event::KeysetChanged { generation });
+    }
+
+    async fn reading(&self) -> MutexGuard<'_, Reading> {
+        self.0.reading.lock().await
+    }
+
+    fn context(&self) -> &KeysetContext {
+        &self.0.context
+    }
+
+    pub(super) fn events(&self) -> &Events {
+        &self.0.events
+    }
+
+    fn now_ms(&self) -> Option<u64> {
+        (self.0.time)()
     }
 }

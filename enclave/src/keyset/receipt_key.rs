@@ -5,12 +5,15 @@ use aws_lc_rs::{
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
 };
+use zeroize::Zeroizing;
 
 use super::KeysetError;
 
-/// A private receipt key. aws-lc wipes it when it is dropped.
+/// A private receipt key. It is wiped when dropped, by aws-lc what aws-lc holds.
 pub struct ReceiptKey {
     key: EcdsaKeyPair,
+    /// For the next generation.
+    scalar: Zeroizing<[u8; 32]>,
     spki: Vec<u8>,
 }
 
@@ -21,15 +24,15 @@ pub struct ReceiptKeyError;
 
 impl ReceiptKey {
     /// From the scalar, big-endian.
-    pub(super) fn from_scalar(scalar: &[u8; 32]) -> Result<Self, KeysetError> {
+    pub(super) fn from_scalar(scalar: Zeroizing<[u8; 32]>) -> Result<Self, KeysetError> {
         let bad = |_| KeysetError::OtherKeys;
-        let point = PrivateKey::from_private_key(&ECDH_P256, scalar)
+        let point = PrivateKey::from_private_key(&ECDH_P256, scalar.as_slice())
             .map_err(bad)?
             .compute_public_key()
             .map_err(|_| KeysetError::OtherKeys)?;
         let key = EcdsaKeyPair::from_private_key_and_public_key(
             &ECDSA_P256_SHA256_FIXED_SIGNING,
-            scalar,
+            scalar.as_slice(),
             point.as_ref(),
         )
         .map_err(bad)?;
@@ -39,7 +42,12 @@ impl ReceiptKey {
             .map_err(|_| KeysetError::OtherKeys)?
             .as_ref()
             .to_vec();
-        Ok(Self { key, spki })
+        Ok(Self { key, scalar, spki })
+    }
+
+    /// The scalar, for the keyset alone.
+    pub(super) fn scalar(&self) -> &Zeroizing<[u8; 32]> {
+        &self.scalar
     }
 
     /// SubjectPublicKeyInfo, DER.

@@ -1,94 +1,62 @@
 //! The private keys of a keyset: 32 bytes each, in the order of the statement.
 //!
-//! A fixed layout, so that no decoder makes copies of them: recipients, records, receipt key.
+//! A fixed layout, so that no decoder makes copies of them: recipients, former recipients, record
+//! key, former record keys, receipt key.
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use dauth_protocol::key_configuration::Kem;
+use dauth_protocol::key_configuration::RecipientPublicKey;
 use dauth_sealing::{RecipientKey, RecordKey};
-use rand_core::TryRng;
 use serde_bytes::ByteArray;
 use zeroize::Zeroizing;
 
 use super::{
     Keyset, KeysetError,
-    entropy::Entropy,
-    file::{File, RecordKeyCommitment, Statement},
+    entropy::{Entropy, random},
+    file::File,
     receipt_key::ReceiptKey,
+    statement::{RecordKeyCommitment, Statement},
 };
 use crate::kms::DataKey;
 
 const KEY_BYTES: usize = 32;
 
-/// The KEMs of a new keyset, the preferred one first.
-const KEMS: [Kem; 2] = [Kem::MlKem768X25519, Kem::X25519];
+/// A private key of any kind.
+pub(super) type Key = Zeroizing<[u8; KEY_BYTES]>;
 
-type Key = Zeroizing<[u8; KEY_BYTES]>;
-
-/// New private keys, and the public part of the statement about them.
-pub(super) struct NewKeys {
-    recipients: Vec<RecipientKey>,
-    record: ([u8; 8], Key),
-    receipt: (ReceiptKey, Key),
+/// A record key whose bytes are kept, for the next generation.
+pub(super) struct KeptRecordKey {
+    pub(super) key: RecordKey,
+    pub(super) private: Key,
 }
 
-impl NewKeys {
-    pub(super) fn generate(entropy: &mut Entropy<'_>) -> Result<Self, KeysetError> {
-        let recipients = KEMS
-            .into_iter()
-            .map(|kem| {
-                let id = random(entropy)?;
-                RecipientKey::generate(kem, *id, entropy).map_err(|_| KeysetError::Generation)
-            })
-            .collect::<Result<_, _>>()?;
-        let record = (*random(entropy)?, random(entropy)?);
-        let scalar: Key = random(entropy)?;
-        // Fails for a scalar that is zero or not below the order: once in 2^32 creations.
-        let receipt = ReceiptKey::from_scalar(&scalar).map_err(|_| KeysetError::Generation)?;
-        Ok(Self {
-            recipients,
-            record,
-            receipt: (receipt, scalar),
-        })
+/// Seals the private keys of the file's statement, under a data key that seals nothing else.
+pub(super) fn seal(
+    file: &mut File,
+    private: &[Key],
+    data_key: &DataKey,
+    entropy: &mut Entropy<'_>,
+) -> Result<(), KeysetError> {
+    let nonce = *random::<NONCE_LEN>(entropy)?;
+    // Of its full length from the start: what grows leaves copies behind.
+    let mut sealed = Zeroizing::new(Vec::with_capacity(private.len() * KEY_BYTES));
+    for key in private {
+        sealed.extend_from_slice(key.as_slice());
     }
-
-    /// Fills in what the statement says of the keys.
-    pub(super) fn describe(&self, statement: &mut Statement) {
-        statement.recipients = self.recipients.iter().map(RecipientKey::public).collect();
-        let (id, key) = &self.record;
-        statement.records = vec![RecordKeyCommitment::of(*id, key)];
-        statement.receipt_key = self.receipt.0.spki().to_vec().into();
-    }
-
-    /// Seals the keys into the file, under a data key that seals nothing else.
-    pub(super) fn seal(
-        &self,
-        file: &mut File,
-        data_key: &DataKey,
-        entropy: &mut Entropy<'_>,
-    ) -> Result<(), KeysetError> {
-        let nonce = *random::<NONCE_LEN>(entropy)?;
-        let mut sealed = Zeroizing::new(Vec::with_capacity(1024));
-        for key in &self.recipients {
-            sealed.extend_from_slice(key.private_key().as_slice());
-        }
-        sealed.extend_from_slice(self.record.1.as_slice());
-        sealed.extend_from_slice(self.receipt.1.as_slice());
-        let tag = cipher(data_key)?
-            .seal_in_place_separate_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(file.associated_data()),
-                &mut sealed,
-            )
-            .map_err(|_| KeysetError::Generation)?;
-        file.sealed = [sealed.as_slice(), tag.as_ref()].concat().into();
-        file.nonce = ByteArray::new(nonce);
-        Ok(())
-    }
+    let tag = cipher(data_key)?
+        .seal_in_place_separate_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(file.associated_data()),
+            &mut sealed,
+        )
+        .map_err(|_| KeysetError::Generation)?;
+    file.sealed = [sealed.as_slice(), tag.as_ref()].concat().into();
+    file.nonce = ByteArray::new(nonce);
+    Ok(())
 }
 
 /// Opens the private keys and requires each to be the one that the statement names.
 pub(super) fn open(
     mut file: File,
-    statement: &Statement,
+    statement: Statement,
     data_key: &DataKey,
 ) -> Result<Keyset, KeysetError> {
     let associated_data = Aad::from(file.associated_data());
@@ -96,58 +64,65 @@ pub(super) fn open(
     let mut sealed = Zeroizing::new(std::mem::take(&mut file.sealed).into_vec());
     let opened = cipher(data_key)?
         .open_in_place(nonce, associated_data, &mut sealed)
-        .map_err(|_| KeysetError::Unopenable)?;
+        .map_err(|_| KeysetError::NotReleased)?;
     let (keys, rest) = opened.as_chunks::<KEY_BYTES>();
-    let count = statement.recipients.len() + statement.records.len() + 1;
-    if !rest.is_empty() || keys.len() != count {
+    if !rest.is_empty() || keys.len() != statement.private_keys() {
         return Err(KeysetError::OtherKeys);
     }
     let mut keys = keys.iter().map(|key| Zeroizing::new(*key));
     let mut next = || keys.next().ok_or(KeysetError::OtherKeys);
-
-    let mut recipients = Vec::with_capacity(statement.recipients.len());
-    for expected in &statement.recipients {
-        let id = <[u8; 8]>::try_from(expected.id.as_slice()).map_err(|_| KeysetError::OtherKeys)?;
-        let key = RecipientKey::from_parts(expected.kem, id, next()?)
-            .map_err(|_| KeysetError::OtherKeys)?;
-        if key.public() != *expected {
-            return Err(KeysetError::OtherKeys);
-        }
-        recipients.push(key);
-    }
-    let mut records = Vec::with_capacity(statement.records.len());
-    for expected in &statement.records {
-        let key = next()?;
-        if RecordKeyCommitment::of(*expected.id, &key) != *expected {
-            return Err(KeysetError::OtherKeys);
-        }
-        records.push(RecordKey::new(*expected.id, key).map_err(|_| KeysetError::OtherKeys)?);
-    }
-    let receipt_key = ReceiptKey::from_scalar(&*next()?)?;
+    let recipients = statement
+        .recipients
+        .iter()
+        .map(|expected| recipient(expected, next()?))
+        .collect::<Result<_, _>>()?;
+    let former_recipients = statement
+        .former_recipients
+        .iter()
+        .map(|former| recipient(&former.key, next()?))
+        .collect::<Result<_, _>>()?;
+    let record_key = record(&statement.record, next()?)?;
+    let former_record_keys = statement
+        .former_records
+        .iter()
+        .map(|former| record(&former.key, next()?))
+        .collect::<Result<_, _>>()?;
+    let receipt_key = ReceiptKey::from_scalar(next()?)?;
     if receipt_key.spki() != statement.receipt_key.as_slice() {
         return Err(KeysetError::OtherKeys);
     }
-    let mut records = records.into_iter();
     Ok(Keyset {
-        id: *statement.keyset_id,
-        generation: statement.generation,
         recipients,
-        record_key: records.next().ok_or(KeysetError::OtherKeys)?,
-        older_record_keys: records.collect(),
+        former_recipients,
+        record_key,
+        former_record_keys,
         receipt_key,
+        statement,
+        tag: String::new(),
     })
+}
+
+fn recipient(expected: &RecipientPublicKey, private: Key) -> Result<RecipientKey, KeysetError> {
+    let id = <[u8; 8]>::try_from(expected.id.as_slice()).map_err(|_| KeysetError::OtherKeys)?;
+    let key =
+        RecipientKey::from_parts(expected.kem, id, private).map_err(|_| KeysetError::OtherKeys)?;
+    if key.public() == *expected {
+        Ok(key)
+    } else {
+        Err(KeysetError::OtherKeys)
+    }
+}
+
+fn record(expected: &RecordKeyCommitment, private: Key) -> Result<KeptRecordKey, KeysetError> {
+    if RecordKeyCommitment::of(*expected.id, &private) != *expected {
+        return Err(KeysetError::OtherKeys);
+    }
+    let key = RecordKey::new(*expected.id, private.clone()).map_err(|_| KeysetError::OtherKeys)?;
+    Ok(KeptRecordKey { key, private })
 }
 
 fn cipher(data_key: &DataKey) -> Result<LessSafeKey, KeysetError> {
     UnboundKey::new(&AES_256_GCM, data_key.expose())
         .map(LessSafeKey::new)
-        .map_err(|_| KeysetError::Unopenable)
-}
-
-pub(super) fn random<const N: usize>(
-    entropy: &mut Entropy<'_>,
-) -> Result<Zeroizing<[u8; N]>, KeysetError> {
-    let mut bytes = Zeroizing::new([0; N]);
-    entropy.try_fill_bytes(bytes.as_mut_slice())?;
-    Ok(bytes)
+        .map_err(|_| KeysetError::NotReleased)
 }

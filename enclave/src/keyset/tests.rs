@@ -1,12 +1,34 @@
 //! Keysets born, planted and changed. KMS stands aside: a test holds the data key itself, as an
 //! attacker with rights on the KMS key would.
+use std::collections::BTreeSet;
+
 use dauth_attestation::Error;
-use dauth_protocol::measurement::Pcr;
+use dauth_protocol::{
+    DeploymentConfiguration, Purpose, deployment::Predecessor, host::KeyKind, measurement::Pcr,
+};
+use sha2::{Digest, Sha384};
 
-use super::*;
-use crate::kms::DataKey;
+use super::{
+    birth::{BirthRules, BornKeyset},
+    draft::{Draft, NewKeys},
+    entropy::Entropy,
+    file::File,
+    generation::give_birth,
+    *,
+};
+use crate::{
+    kms::{DataKey, GeneratedDataKey},
+    platform::{Attester, Claims},
+};
 
+mod changes;
+mod fleet;
+mod keeping;
+mod kms;
+mod lives;
 mod nsm;
+mod parent;
+mod races;
 use nsm::Nsm;
 
 const KEY: [u8; 32] = [9; 32];
@@ -38,12 +60,22 @@ fn image(byte: u8) -> Predecessor {
     }
 }
 
+fn all_kinds() -> BTreeSet<KeyKind> {
+    [KeyKind::Recipient, KeyKind::Record, KeyKind::Receipt].into()
+}
+
+fn first_draft(nsm: &Nsm, configuration: &DeploymentConfiguration, now_ms: u64) -> Draft {
+    let new = NewKeys::generate(&all_kinds(), &mut Entropy::new(nsm)).unwrap();
+    Draft::first(configuration, [7; 16], new, now_ms).unwrap()
+}
+
 fn born_by(nsm: &Nsm, configuration: &DeploymentConfiguration) -> File {
     let data_key = GeneratedDataKey {
         key: data_key(),
         wrapped: WRAPPED.to_vec(),
     };
-    let mut file = give_birth(nsm, configuration, data_key).unwrap();
+    let draft = first_draft(nsm, configuration, nsm.now_ms());
+    let mut file = give_birth(nsm, draft, data_key).unwrap();
     file.created_ms = nsm.now_ms();
     file
 }
@@ -83,7 +115,7 @@ impl Enclave {
         // Through its bytes, as from the parent.
         let file = File::from_cbor(&file.to_cbor()?)?;
         let (file, statement) = BornKeyset::verify(file, &rules)?.into_parts();
-        secrets::open(file, &statement, &data_key())
+        secrets::open(file, statement, &data_key())
     }
 
     #[allow(clippy::needless_pass_by_value, reason = "each file is refused once")]
@@ -164,8 +196,8 @@ fn a_planted_keyset_with_a_copied_birth_is_refused() {
     planted.statement = truth.statement.clone();
     planted.birth = truth.birth.clone();
     let mut entropy = Entropy::new(&enclave.nsm);
-    let keys = NewKeys::generate(&mut entropy).unwrap();
-    keys.seal(&mut planted, &data_key(), &mut entropy).unwrap();
+    let his_keys = first_draft(&enclave.nsm, &enclave.configuration, 0).private;
+    secrets::seal(&mut planted, &his_keys, &data_key(), &mut entropy).unwrap();
     assert!(matches!(enclave.refusal(planted), KeysetError::OtherKeys));
 
     // The true statement and birth, with sealed keys of another file.
@@ -174,7 +206,7 @@ fn a_planted_keyset_with_a_copied_birth_is_refused() {
     planted.birth = truth.birth.clone();
     planted.sealed = his.sealed.clone();
     planted.nonce = his.nonce;
-    assert!(matches!(enclave.refusal(planted), KeysetError::Unopenable));
+    assert!(matches!(enclave.refusal(planted), KeysetError::NotReleased));
 
     // All true but for the wrapped data key.
     let mut planted = truth;
@@ -193,8 +225,8 @@ fn a_forged_data_key_opens_nothing() {
     let file = enclave.file();
     let statement = Statement::from_cbor(&file.statement).unwrap();
     let forged = DataKey::from_content(&[8; 32]).unwrap();
-    let refused = secrets::open(file, &statement, &forged);
-    assert!(matches!(refused.err(), Some(KeysetError::Unopenable)));
+    let refused = secrets::open(file, statement, &forged);
+    assert!(matches!(refused.err(), Some(KeysetError::NotReleased)));
 }
 
 #[test]
@@ -239,7 +271,7 @@ fn the_time_of_birth_is_the_signed_one_and_past() {
     assert!(matches!(refused.err(), Some(KeysetError::CreationTime)));
     // A time outside the life of the certificates.
     let mut file = enclave.file();
-    file.created_ms += 365 * 86_400_000;
+    file.created_ms += 20 * 365 * 86_400_000;
     assert!(matches!(enclave.refusal(file), KeysetError::Birth(_)));
 }
 
@@ -279,6 +311,64 @@ fn files_of_another_form_are_refused() {
     let mut renamed = bytes;
     renamed[2] = b'V';
     assert!(malformed(&renamed));
+}
+
+/// A later build's statement may hold what this one does not know: it is its version that is told.
+#[test]
+fn a_statement_of_another_layout_is_named_by_its_version() {
+    let enclave = Enclave::new();
+    let draft = first_draft(&enclave.nsm, &enclave.configuration, 0);
+    let mut value: ciborium::Value = draft.statement.to_cbor().map(|b| parsed(&b)).unwrap();
+    for (field, content) in [("version", 3.into()), ("novelty", true.into())] {
+        let map = value.as_map_mut().unwrap();
+        map.retain(|(name, _)| name.as_text() != Some(field));
+        map.push((field.into(), content));
+    }
+    assert!(matches!(
+        Statement::from_cbor(&file::encode(&value).unwrap()),
+        Err(KeysetError::UnknownVersion(3))
+    ));
+    for version in [0, 1, 3, u64::MAX] {
+        let mut statement = draft.statement.clone();
+        statement.version = version;
+        assert!(matches!(
+            Statement::from_cbor(&statement.to_cbor().unwrap()),
+            Err(KeysetError::UnknownVersion(unknown)) if unknown == version
+        ));
+    }
+}
+
+fn parsed(bytes: &[u8]) -> ciborium::Value {
+    ciborium::from_reader(bytes).unwrap()
+}
+
+#[test]
+fn a_statement_of_more_keys_than_are_kept_is_refused() {
+    use statement::{FormerRecipient, MAX_FORMER_RECEIPTS, MAX_FORMER_RECIPIENTS};
+    let enclave = Enclave::new();
+    let statement = first_draft(&enclave.nsm, &enclave.configuration, 0).statement;
+    let former = |count| {
+        let key = statement.recipients[1].clone();
+        let former = FormerRecipient {
+            key,
+            superseded_ms: 0,
+        };
+        vec![former; count]
+    };
+    let read = |statement: &Statement| Statement::from_cbor(&statement.to_cbor().unwrap());
+    let mut many = statement.clone();
+    many.former_recipients = former(MAX_FORMER_RECIPIENTS);
+    many.former_receipt_keys = vec![many.receipt_key.clone(); MAX_FORMER_RECEIPTS];
+    read(&many).unwrap();
+    for change in [
+        |s: &mut Statement| s.former_recipients.push(s.former_recipients[0].clone()),
+        |s: &mut Statement| s.former_receipt_keys.push(s.receipt_key.clone()),
+        |s: &mut Statement| s.recipients.clear(),
+    ] {
+        let mut more = many.clone();
+        change(&mut more);
+        assert!(matches!(read(&more), Err(KeysetError::TooManyKeys)));
+    }
 }
 
 /// Every hundredth bit of the file: a prime step, so that each part is met at many offsets.

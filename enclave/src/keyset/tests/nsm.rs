@@ -1,5 +1,11 @@
 //! The least of an NSM that the verifier accepts: one root, one leaf, documents for an image.
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use aws_lc_rs::{
     rand::SystemRandom,
@@ -16,14 +22,15 @@ use rcgen::{
 
 use crate::platform::{Attester, AttesterError, Claims, PcrState};
 
-/// Inside the certificates' life, and constant.
-const NOW_MS: u64 = 1_800_000_000_000;
+/// Inside the certificates' life: where a test begins.
+const START_MS: u64 = 1_800_000_000_000;
 
-pub(super) struct Nsm {
+pub(crate) struct Nsm {
     image: Predecessor,
     root: Vec<u8>,
     leaf: Vec<u8>,
     key: Vec<u8>,
+    now_ms: Arc<AtomicU64>,
 }
 
 impl Nsm {
@@ -44,16 +51,18 @@ impl Nsm {
             root: root_certificate.der().to_vec(),
             leaf: leaf.der().to_vec(),
             key: leaf_key.serialize_der(),
+            now_ms: Arc::new(AtomicU64::new(START_MS)),
         }
     }
 
-    /// Another image under the same root.
+    /// Another image under the same root, at the same time.
     pub(super) fn with_image(&self, image: Predecessor) -> Self {
         Self {
             image,
             root: self.root.clone(),
             leaf: self.leaf.clone(),
             key: self.key.clone(),
+            now_ms: Arc::clone(&self.now_ms),
         }
     }
 
@@ -62,14 +71,19 @@ impl Nsm {
     }
 
     pub(super) fn now_ms(&self) -> u64 {
-        NOW_MS
+        self.now_ms.load(Ordering::Relaxed)
+    }
+
+    /// Lets time pass.
+    pub(super) fn pass_ms(&self, span_ms: u64) {
+        self.now_ms.fetch_add(span_ms, Ordering::Relaxed);
     }
 }
 
 fn params() -> CertificateParams {
     let mut params = CertificateParams::default();
     params.not_before = rcgen::date_time_ymd(2027, 1, 1);
-    params.not_after = rcgen::date_time_ymd(2027, 6, 1);
+    params.not_after = rcgen::date_time_ymd(2037, 1, 1);
     params
 }
 
@@ -96,7 +110,7 @@ impl Attester for Nsm {
         let payload = Value::Map(vec![
             entry("module_id", "i-test".into()),
             entry("digest", "SHA384".into()),
-            entry("timestamp", NOW_MS.into()),
+            entry("timestamp", self.now_ms().into()),
             entry("pcrs", Value::Map(pcrs.collect())),
             entry("certificate", Value::Bytes(self.leaf.clone())),
             entry(
@@ -127,8 +141,16 @@ impl Attester for Nsm {
         aws_lc_rs::rand::fill(buffer).map_err(|_| AttesterError::Refused)
     }
 
-    fn describe_pcr(&self, _: u16) -> Result<PcrState, AttesterError> {
-        Err(AttesterError::Refused)
+    fn describe_pcr(&self, index: u16) -> Result<PcrState, AttesterError> {
+        let value = match index {
+            0 => self.image.pcr0,
+            16 => self.image.pcr16,
+            _ => return Err(AttesterError::Refused),
+        };
+        Ok(PcrState {
+            value,
+            locked: true,
+        })
     }
 
     fn extend_pcr(&self, _: u16, _: &[u8]) -> Result<Pcr, AttesterError> {

@@ -1,0 +1,125 @@
+//! What the parent offers in the place of the generation that serves.
+use std::time::Duration;
+
+use dauth_protocol::host::keyset_tag;
+use tokio::time::Instant;
+
+use super::{Keeper, patience::Patience};
+use crate::{
+    event::{Event, KeysetRefusal},
+    host::KeysetNews,
+    keyset::{Keyset, KeysetError, generation},
+};
+
+/// What is remembered of files that were offered.
+#[derive(Default)]
+pub(super) struct Reading {
+    /// When the parent was last asked.
+    asked: Option<Instant>,
+    /// The file that was offered last, if it was refused.
+    refused: Option<Refused>,
+}
+
+/// A file that is not what serves.
+struct Refused {
+    /// Of the file; empty where there is none.
+    tag: String,
+    again: Again,
+}
+
+/// Whether to look at a file again.
+#[derive(Clone, Copy)]
+enum Again {
+    /// Its bytes are why it was refused.
+    Never,
+    /// KMS or the module are why, and may do better.
+    Later(Patience),
+}
+
+impl Reading {
+    /// Whether the parent was asked within `interval`.
+    pub(super) fn is_recent(&self, interval: Duration) -> bool {
+        self.asked.is_some_and(|asked| asked.elapsed() < interval)
+    }
+
+    fn refused(&self, tag: &str) -> Option<Again> {
+        let refused = self.refused.as_ref().filter(|refused| refused.tag == tag);
+        refused.map(|refused| refused.again)
+    }
+}
+
+impl Keeper {
+    /// Takes over a later generation, if the parent has one.
+    pub(super) async fn read(&self, reading: &mut Reading, now_ms: u64) {
+        reading.asked = Some(Instant::now());
+        self.take_over(reading, now_ms).await;
+        // Whoever waited meanwhile has this answer.
+        reading.asked = Some(Instant::now());
+    }
+
+    async fn take_over(&self, reading: &mut Reading, now_ms: u64) {
+        let serving = self.current();
+        let known = match &reading.refused {
+            Some(Refused {
+                tag,
+                again: Again::Never,
+            }) => tag.as_str(),
+            _ => serving.keyset().tag(),
+        };
+        let bytes = match self.context().host.keyset_unless(known).await {
+            Ok(KeysetNews::Other(bytes)) => bytes,
+            // What serves goes on; the operator is told that its file is gone.
+            Ok(KeysetNews::Missing) => return self.refuse(reading, "", &KeysetError::Missing),
+            Ok(KeysetNews::Same) | Err(_) => return,
+        };
+        let tag = keyset_tag(&bytes);
+        if tag == serving.keyset().tag() {
+            reading.refused = None;
+            return;
+        }
+        match reading.refused(&tag) {
+            Some(Again::Never) => return,
+            Some(Again::Later(patience)) if !patience.is_over() => return,
+            _ => {}
+        }
+        match self.later(serving.keyset(), &bytes, now_ms).await {
+            Ok(keyset) => {
+                reading.refused = None;
+                self.adopt(keyset);
+            }
+            Err(error) => self.refuse(reading, &tag, &error),
+        }
+    }
+
+    /// The keyset in a file, which must be a later generation of `keyset`. KMS is not asked for the
+    /// key of another.
+    async fn later(
+        &self,
+        keyset: &Keyset,
+        bytes: &[u8],
+        now_ms: u64,
+    ) -> Result<Keyset, KeysetError> {
+        let born = generation::born(self.context(), bytes, now_ms).await?;
+        keyset.statement.is_followed_by(born.statement())?;
+        generation::released(self.context(), born, bytes).await
+    }
+
+    /// Notes a refusal, once for each file that is offered.
+    fn refuse(&self, reading: &mut Reading, tag: &str, error: &KeysetError) {
+        let before = reading.refused(tag);
+        if before.is_none() {
+            self.events().note(Event::KeysetRefused {
+                reason: KeysetRefusal::from(error),
+            });
+        }
+        let again = match before {
+            _ if error.is_final() => Again::Never,
+            Some(Again::Later(patience)) => Again::Later(patience.after_failure()),
+            _ => Again::Later(Patience::default().after_failure()),
+        };
+        reading.refused = Some(Refused {
+            tag: tag.to_owned(),
+            again,
+        });
+    }
+}
