@@ -7,6 +7,7 @@
 )]
 
 mod fixture;
+mod hostile;
 
 use dauth_enclave::{
     keyset::{self, Keyset, KeysetError},
