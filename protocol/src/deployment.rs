@@ -85,7 +85,8 @@ pub enum KeyPolicyRule {
     /// Nothing: its administrators may change which images open the keyset.
     #[default]
     Unchecked,
-    /// That nobody can change it, and that it lets this image and its predecessors alone use the key.
+    /// That nobody can change it, and that it lets this image under this configuration alone use the
+    /// key. The keyset must then have been made under it: there are no predecessors.
     Locked,
 }
 
@@ -160,7 +161,14 @@ impl DeploymentConfiguration {
         }
         std::iter::once(&self.kms)
             .chain(&self.former_kms)
-            .try_for_each(Kms::check)
+            .try_for_each(Kms::check)?;
+        // A key that was locked later, or a keyset that came from elsewhere, may have been opened by
+        // an image that nobody knows: what evidence says of a locked key would not be true.
+        let locked = self.kms.key_policy == KeyPolicyRule::Locked;
+        if locked && !(self.predecessors.is_empty() && self.former_kms.is_empty()) {
+            return invalid("kms.key_policy: a locked key has no predecessors and no former keys");
+        }
+        Ok(())
     }
 }
 
@@ -177,5 +185,51 @@ impl Kms {
             Some(endpoint) if !endpoint.starts_with("https://") => invalid("kms.endpoint"),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(change: &str) -> Result<DeploymentConfiguration, InvalidConfiguration> {
+        let json = format!(
+            r#"{{
+                "version": 1, "deployment": "d", "audience": "https://enclave.test", "issuer": "i",
+                "issuer_keys": {{"url": "https://i.test/jwks", "spki_sha256": "{}"}},
+                {change}
+            }}"#,
+            "00".repeat(32)
+        );
+        DeploymentConfiguration::from_json(json.as_bytes())
+    }
+
+    #[test]
+    fn a_locked_key_has_no_history() {
+        const LOCKED: &str =
+            r#""kms": {"key_arn": "arn:k", "region": "r", "key_policy": "locked"}"#;
+        assert!(parsed(LOCKED).is_ok());
+        let image = "11".repeat(48);
+        for history in [
+            format!(r#""predecessors": [{{"pcr0": "{image}", "pcr16": "{image}"}}]"#),
+            r#""former_kms": [{"key_arn": "arn:former", "region": "r"}]"#.to_owned(),
+        ] {
+            let refused = parsed(&format!("{LOCKED}, {history}"));
+            assert!(matches!(refused, Err(InvalidConfiguration::Field(_))));
+            let unlocked = LOCKED.replace(r#", "key_policy": "locked""#, "");
+            assert!(parsed(&format!("{unlocked}, {history}")).is_ok());
+        }
+    }
+
+    #[test]
+    fn keys_do_not_rotate_faster_than_envelopes_live() {
+        let rotation = |seconds: u64| {
+            parsed(&format!(
+                r#""kms": {{"key_arn": "arn:k", "region": "r"}},
+                   "rotation": {{"recipient_keys_s": {seconds}}}"#
+            ))
+        };
+        assert!(rotation(600).is_ok());
+        assert!(rotation(599).is_err());
     }
 }
