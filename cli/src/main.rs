@@ -12,6 +12,7 @@ mod connections;
 mod duration;
 mod eif;
 mod failure;
+mod keys;
 mod output;
 mod party;
 mod profile;
@@ -52,6 +53,9 @@ enum Command {
     /// Verify stored evidence, or fetch fresh evidence.
     #[command(subcommand)]
     Attest(attest::Attest),
+    /// Create, change and look at an enclave's keyset, on the host of its parent.
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Measure what an enclave runs.
     #[command(subcommand)]
     Eif(eif::Eif),
@@ -88,6 +92,7 @@ async fn run(dauth: Dauth) -> Result<(), Failure> {
         Command::Call(call) => call.run(profile).await,
         Command::Attest(attest::Attest::Verify(verify)) => verify.run(),
         Command::Attest(attest::Attest::Fetch(fetch)) => fetch.run(profile).await,
+        Command::Keys(keys) => keys.run(profile).await,
         Command::Eif(eif) => eif.run(),
         Command::Party { party, config } => party::run(party, &config).await,
     }

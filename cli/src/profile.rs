@@ -17,17 +17,26 @@ pub(crate) fn owner(named: Option<&Path>, ingress: Option<&str>) -> Result<Owner
     Owner::new(&profile).map_err(|e| Failure::refused(sentence(&e)))
 }
 
+/// The profile, where one is named.
+pub(crate) fn at_hand(named: Option<&Path>) -> Result<Option<Profile>, Failure> {
+    match file(named) {
+        Some(_) => load(named).map(Some),
+        None => Ok(None),
+    }
+}
+
 fn load(named: Option<&Path>) -> Result<Profile, Failure> {
-    let file = match named {
-        Some(file) => file.to_owned(),
-        None => env::var_os("DAUTH_PROFILE")
-            .map(PathBuf::from)
-            .ok_or_else(|| {
-                Failure::usage(
-                    "no profile: name one with --profile FILE or $DAUTH_PROFILE \
-                 (`dauth simulate` prints the path of the one that it writes)",
-                )
-            })?,
-    };
+    let file = file(named).ok_or_else(|| {
+        Failure::usage(
+            "no profile: name one with --profile FILE or $DAUTH_PROFILE \
+             (`dauth simulate` prints the path of the one that it writes)",
+        )
+    })?;
     Profile::load(&file).map_err(|e| Failure::refused(sentence(&e)))
+}
+
+fn file(named: Option<&Path>) -> Option<PathBuf> {
+    named
+        .map(Path::to_owned)
+        .or_else(|| env::var_os("DAUTH_PROFILE").map(PathBuf::from))
 }

@@ -153,8 +153,7 @@ impl Plan {
             let create = Order {
                 keyset: KeysetOrder::Create,
             };
-            let order =
-                serde_json::to_vec(&create).map_err(|e| Failure::refused(sentence(&e)))?;
+            let order = serde_json::to_vec(&create).map_err(|e| Failure::refused(sentence(&e)))?;
             state.write("parent/keyset.cbor.order", &order)?;
             state.write("parent/keyset-ordered", b"")?;
         }
