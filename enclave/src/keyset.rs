@@ -112,4 +112,4 @@ impl Keyset {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

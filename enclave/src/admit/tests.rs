@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::{authorize::tests::fixture::*, deposit::tests::TestReceiptKey};
 
+mod fleet;
 mod sender;
 use sender::{Random, seal};
 

@@ -22,7 +22,7 @@ use crate::{
 };
 
 mod changes;
-mod fleet;
+pub(crate) mod fleet;
 mod keeping;
 mod kms;
 mod lives;

@@ -8,6 +8,7 @@ use serde_bytes::ByteBuf;
 use super::*;
 use crate::authorize::tests::fixture::*;
 
+mod fleet;
 mod reencryption;
 mod vault;
 

@@ -45,6 +45,7 @@ pub(crate) struct Vault {
 struct Shared {
     answer: Answer,
     newest: Mutex<String>,
+    records: Mutex<Vec<Vec<u8>>>,
     stored: Mutex<Vec<Admitted>>,
     /// A PUT waits for one of these.
     turns: Semaphore,
@@ -62,6 +63,7 @@ impl Vault {
         let shared = Arc::new(Shared {
             answer,
             newest: Mutex::new(newest.to_string()),
+            records: Mutex::default(),
             stored: Mutex::default(),
             turns: Semaphore::new(Semaphore::MAX_PERMITS),
             now: AtomicUsize::new(0),
@@ -79,6 +81,13 @@ impl Vault {
 
     pub(crate) fn reencryptor(&self) -> Reencryptor {
         Reencryptor::start(self.host.clone(), self.events.clone())
+    }
+
+    /// A vault that serves this record.
+    pub(crate) async fn with(record: &[u8]) -> Self {
+        let vault = Self::new(Answer::Honest, &Fingerprint::of(record));
+        vault.shared.records.lock().await.push(record.to_vec());
+        vault
     }
 
     /// What it stored.
@@ -150,9 +159,17 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    let status = if head.method == Method::PUT {
-        let opened = head.uri.path().strip_prefix(host::RECORDS).unwrap();
-        put(opened, &body, shared).await
+    let mut response = Response::new(Full::default());
+    let status = if let Some(fingerprint) = head.uri.path().strip_prefix(host::RECORDS) {
+        if head.method == Method::PUT {
+            put(fingerprint, &body, shared).await
+        } else {
+            let records = shared.records.lock().await;
+            let mut records = records.iter();
+            let record = records.find(|bytes| Fingerprint::of(bytes).to_string() == fingerprint);
+            *response.body_mut() = Full::from(record.unwrap().clone());
+            200
+        }
     } else {
         assert_eq!(head.uri.path(), host::EVENTS);
         for line in body.split(|byte| *byte == b'\n').filter(|l| !l.is_empty()) {
@@ -160,7 +177,6 @@ async fn answer(
         }
         204
     };
-    let mut response = Response::new(Full::default());
     *response.status_mut() = status.try_into().unwrap();
     Ok(response)
 }
