@@ -1,5 +1,5 @@
 //! Why there is no session, or no reply on one.
-use http::{Request, StatusCode};
+use http::StatusCode;
 
 use crate::{KeysetMemoryError, Place, session::Body};
 
@@ -36,6 +36,18 @@ pub enum ConnectError {
          client and the enclave"
     )]
     OtherTlsKey,
+}
+
+impl ConnectError {
+    /// Whether the same attempt may succeed a moment later: another enclave of a fleet, or this one
+    /// soon, has the keyset's newest generation; or too many asked for evidence at one time.
+    pub fn is_momentary(&self) -> bool {
+        match self {
+            Self::Evidence(EvidenceError::OlderGeneration { .. }) => true,
+            Self::EvidenceStatus(status) => *status == StatusCode::TOO_MANY_REQUESTS,
+            _ => false,
+        }
+    }
 }
 
 /// Why evidence does not endorse an enclave's keys: one variant per rule.
@@ -115,6 +127,7 @@ pub struct SendError {
     /// What broke.
     #[source]
     pub source: hyper::Error,
-    /// The request, when nothing of it was sent: it may go out on another session.
-    pub unsent: Option<Box<Request<Body>>>,
+    /// The request's body, from its beginning, when the enclave has not processed the request: it
+    /// may go out on another session.
+    pub unsent: Option<Body>,
 }

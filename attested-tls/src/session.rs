@@ -1,4 +1,6 @@
 //! HTTP over an attested session.
+mod kept_body;
+
 use bytes::Bytes;
 use dauth_attestation::AttestationResult;
 use dauth_protocol::KeyConfiguration;
@@ -11,6 +13,7 @@ use hyper::{
 use tokio::sync::Mutex;
 
 use crate::{EndorsedKeys, SendError};
+use kept_body::KeptBody;
 
 /// The error of a request body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -39,8 +42,8 @@ pub struct Session {
 }
 
 pub(crate) enum Sender {
-    Http2(http2::SendRequest<Body>),
-    Http1(Mutex<http1::SendRequest<Body>>),
+    Http2(http2::SendRequest<KeptBody>),
+    Http1(Mutex<http1::SendRequest<KeptBody>>),
 }
 
 impl Session {
@@ -119,23 +122,45 @@ impl Sender {
         authority: &uri::Authority,
     ) -> Result<Response<Incoming>, SendError> {
         address(&mut request, authority, self);
+        let (head, body) = request.into_parts();
+        let (body, keeper) = KeptBody::new(body);
+        let request = Request::from_parts(head, body);
         let sent = match self {
             // RFC 9113 section 8.3.1: scheme and authority stand in pseudo-headers.
             Sender::Http2(sender) => sender.clone().try_send_request(request).await,
             Sender::Http1(sender) => {
                 let mut sender = sender.lock().await;
                 if let Err(source) = sender.ready().await {
-                    let unsent = Some(Box::new(request));
+                    let unsent = keeper.take_back();
                     return Err(SendError { source, unsent });
                 }
                 sender.try_send_request(request).await
             }
         };
-        sent.map_err(|mut error| SendError {
-            unsent: error.take_message().map(Box::new),
-            source: error.into_error(),
-        })
+        match sent {
+            Ok(response) => {
+                keeper.let_go();
+                Ok(response)
+            }
+            Err(mut error) => {
+                let is_unsent = error.take_message().is_some() || is_unprocessed(error.error());
+                Err(SendError {
+                    unsent: is_unsent.then(|| keeper.take_back()).flatten(),
+                    source: error.into_error(),
+                })
+            }
+        }
     }
+}
+
+/// Whether the peer said that it has not processed the request (RFC 9113 section 8.7): it refused
+/// the stream, or it goes away and the stream is above the last one that it takes.
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    let error = std::error::Error::source(error).and_then(|e| e.downcast_ref::<h2::Error>());
+    error.is_some_and(|error| {
+        let is_refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        error.is_remote() && (is_refused || error.is_go_away())
+    })
 }
 
 /// Fills in what the version's framing needs beside path and query. The enclave ignores the name.

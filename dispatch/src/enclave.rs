@@ -23,6 +23,8 @@ use crate::{
 
 /// How long a session is kept: its evidence is at most this much older than a call.
 pub const MAX_SESSION_AGE: Duration = Duration::from_secs(600);
+/// How often a request is sent that no enclave has processed.
+const MAX_ATTEMPTS: u32 = 4;
 /// A reply to an admission: record and receipt in base64, and the JSON around them.
 const MAX_ADMITTED_BYTES: usize = MAX_RECORD_BYTES * 2;
 
@@ -122,7 +124,8 @@ impl EnclaveClient {
         }
     }
 
-    /// Sends on the session there is; on a new one, if nothing of the request had left.
+    /// Sends on the session there is; on a new one, if the enclave has not processed the request:
+    /// one that is stopped finishes what it took and refuses the rest (RFC 9113 section 6.8).
     async fn once(
         &self,
         outgoing: &Outgoing,
@@ -130,26 +133,20 @@ impl EnclaveClient {
         token: &AccessToken,
         key: &DpopKey,
     ) -> Result<Response<Incoming>, CallError> {
-        let live = self.live().await?;
-        let request = self.request(outgoing, body, token, key, &live)?;
-        let (live, response) = match live.session.send(request).await {
-            Ok(response) => (live, response),
-            Err(SendError {
-                unsent: Some(unsent),
-                ..
-            }) => {
-                self.forget(&live).await;
-                let live = self.live().await?;
-                let body = unsent.into_body();
-                let request = self.request(outgoing, body, token, key, &live)?;
-                let sent = live.session.send(request).await;
-                let response = sent.map_err(|error| CallError::Broken(error.source))?;
-                (live, response)
-            }
-            Err(error) => {
-                self.forget(&live).await;
-                return Err(CallError::Broken(error.source));
-            }
+        let (mut body, mut attempt) = (body, 1);
+        let (live, response) = loop {
+            let live = self.live().await?;
+            let request = self.request(outgoing, body, token, key, &live)?;
+            let SendError { source, unsent } = match live.session.send(request).await {
+                Ok(response) => break (live, response),
+                Err(error) => error,
+            };
+            self.forget(&live).await;
+            body = match unsent {
+                Some(unsent) if attempt < MAX_ATTEMPTS => unsent,
+                _ => return Err(CallError::Broken(source)),
+            };
+            attempt += 1;
         };
         live.learn(response.headers());
         match DauthRefusal::code_of(response.headers()) {

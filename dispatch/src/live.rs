@@ -7,12 +7,25 @@ use std::{
 use dauth_attested_tls::{ConnectError, Expectations, Session, connect};
 use http::{HeaderMap, Request, Uri};
 use http_body_util::Empty;
-use tokio::{net::TcpStream, time::Instant};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep},
+};
 
 use crate::nonce::nonce_of;
 
 /// Time to reach the ingress.
 const REACH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pauses between attempts that a moment's wait may help: within a second every enclave of a fleet
+/// has the newest generation of the keyset. Three seconds together.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+    Duration::from_millis(1500),
+];
 
 /// A nonce that came less long ago is taken to be good for one more request: half of its life.
 const FRESH_NONCE: Duration = Duration::from_secs(60);
@@ -46,6 +59,12 @@ pub enum SessionError {
     Clock,
 }
 
+impl SessionError {
+    fn is_momentary(&self) -> bool {
+        matches!(self, Self::NotTrusted { source, .. } if source.is_momentary())
+    }
+}
+
 /// A session, since when it is, and the latest nonce received on it.
 ///
 /// Nonces belong to the enclave that issued them, hence to the session: another session may end at
@@ -69,6 +88,16 @@ impl Live {
         ingress: &str,
         expectations: &Expectations,
     ) -> Result<Self, SessionError> {
+        for pause in PAUSES {
+            match Self::attempt(ingress, expectations).await {
+                Err(error) if error.is_momentary() => sleep(pause).await,
+                outcome => return outcome,
+            }
+        }
+        Self::attempt(ingress, expectations).await
+    }
+
+    async fn attempt(ingress: &str, expectations: &Expectations) -> Result<Self, SessionError> {
         let stream = reach(ingress).await?;
         let mut nonce = [0; 32];
         aws_lc_rs::rand::fill(&mut nonce).map_err(|_| SessionError::Random)?;

@@ -7,6 +7,8 @@ mod issuer;
 #[cfg(test)]
 mod plain_server;
 #[cfg(test)]
+mod replaced;
+#[cfg(test)]
 mod resource;
 // One fake attester serves both crates; what it has for attacks on TLS is not used here.
 #[cfg(test)]

@@ -70,7 +70,12 @@ impl Reply {
 
     /// What an honest enclave with this TLS key answers.
     pub(crate) fn honest(attester: &Attester, tls_key: &[u8], nonce: &[u8]) -> Self {
-        let configuration = key_configuration(tls_key).to_cbor();
+        Self::of(attester, &key_configuration(tls_key), nonce)
+    }
+
+    /// What an enclave with these keys answers.
+    pub(crate) fn of(attester: &Attester, keys: &KeyConfiguration, nonce: &[u8]) -> Self {
+        let configuration = keys.to_cbor();
         let claims = Claims::now(nonce, KeyConfiguration::user_data(&configuration));
         Self::ok(Evidence::to_json(
             &attester.document(claims),
@@ -153,7 +158,7 @@ impl Peer {
         }
     }
 
-    fn tls(self) -> ServerConfig {
+    pub(crate) fn tls(self) -> ServerConfig {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let der = PrivateKeyDer::try_from(self.identity.key.serialize_der()).unwrap();
         let key = provider.key_provider.load_private_key(der).unwrap();
