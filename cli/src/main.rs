@@ -13,6 +13,7 @@ mod duration;
 mod eif;
 mod failure;
 mod keys;
+mod kms_policy;
 mod output;
 mod party;
 mod profile;
@@ -59,6 +60,7 @@ enum Command {
     /// Measure what an enclave runs.
     #[command(subcommand)]
     Eif(eif::Eif),
+    KmsPolicy(kms_policy::KmsPolicy),
     /// A party of a simulation: `simulate` starts these.
     #[command(hide = true)]
     Party {
@@ -94,6 +96,7 @@ async fn run(dauth: Dauth) -> Result<(), Failure> {
         Command::Attest(attest::Attest::Fetch(fetch)) => fetch.run(profile).await,
         Command::Keys(keys) => keys.run(profile).await,
         Command::Eif(eif) => eif.run(),
+        Command::KmsPolicy(policy) => policy.run(),
         Command::Party { party, config } => party::run(party, &config).await,
     }
 }
