@@ -88,13 +88,7 @@ impl Live {
         ingress: &str,
         expectations: &Expectations,
     ) -> Result<Self, SessionError> {
-        for pause in PAUSES {
-            match Self::attempt(ingress, expectations).await {
-                Err(error) if error.is_momentary() => sleep(pause).await,
-                outcome => return outcome,
-            }
-        }
-        Self::attempt(ingress, expectations).await
+        patiently(|| Self::attempt(ingress, expectations)).await
     }
 
     async fn attempt(ingress: &str, expectations: &Expectations) -> Result<Self, SessionError> {
@@ -153,6 +147,20 @@ impl Live {
     }
 }
 
+/// Attempts again while the failure is one that a moment's wait may help.
+async fn patiently<T, F>(attempt: impl Fn() -> F) -> Result<T, SessionError>
+where
+    F: Future<Output = Result<T, SessionError>>,
+{
+    for pause in PAUSES {
+        match attempt().await {
+            Err(error) if error.is_momentary() => sleep(pause).await,
+            outcome => return outcome,
+        }
+    }
+    attempt().await
+}
+
 async fn reach(ingress: &str) -> Result<TcpStream, SessionError> {
     let failed = |source| SessionError::Ingress {
         ingress: ingress.to_owned(),
@@ -173,4 +181,71 @@ fn now_ms() -> Result<u64, SessionError> {
         .ok()
         .and_then(|since| u64::try_from(since.as_millis()).ok())
         .ok_or(SessionError::Clock)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use dauth_attested_tls::EvidenceError;
+    use http::StatusCode;
+
+    use super::*;
+
+    fn not_trusted(source: ConnectError) -> SessionError {
+        SessionError::NotTrusted {
+            ingress: "parent:8443".to_owned(),
+            source,
+        }
+    }
+
+    fn behind() -> ConnectError {
+        EvidenceError::OlderGeneration { seen: 2, found: 1 }.into()
+    }
+
+    /// How often it was tried, and for how long, when each failure is `source`.
+    async fn tried(source: fn() -> ConnectError) -> (u32, Duration) {
+        let (attempts, before) = (Cell::new(0), Instant::now());
+        let outcome: Result<(), _> = patiently(|| async {
+            attempts.set(attempts.get() + 1);
+            Err(not_trusted(source()))
+        })
+        .await;
+        assert!(outcome.is_err());
+        (attempts.get(), before.elapsed())
+    }
+
+    /// The attack: the parent puts an old keyset back, and leaves it there.
+    #[tokio::test(start_paused = true)]
+    async fn an_enclave_that_stays_behind_is_refused_after_three_seconds() {
+        let pauses = PAUSES.iter().sum();
+        assert_eq!(tried(behind).await, (6, pauses));
+        assert_eq!(pauses, Duration::from_secs(3));
+        let crowded = || ConnectError::EvidenceStatus(StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(tried(crowded).await, (6, pauses));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_not_trusted_is_not_asked_again() {
+        let at_once = (1, Duration::ZERO);
+        assert_eq!(tried(|| ConnectError::OtherTlsKey).await, at_once);
+        assert_eq!(tried(|| EvidenceError::NotTheseKeys.into()).await, at_once);
+        assert_eq!(tried(|| EvidenceError::UnlockedKey.into()).await, at_once);
+        let unavailable = || ConnectError::EvidenceStatus(StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(tried(unavailable).await, at_once);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_enclave_that_catches_up_is_trusted() {
+        let attempts = Cell::new(0);
+        let outcome = patiently(|| async {
+            attempts.set(attempts.get() + 1);
+            match attempts.get() {
+                4 => Ok(()),
+                _ => Err(not_trusted(behind())),
+            }
+        });
+        outcome.await.unwrap();
+        assert_eq!(attempts.get(), 4);
+    }
 }

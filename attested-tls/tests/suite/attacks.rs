@@ -2,12 +2,16 @@
 use std::sync::Arc;
 
 use dauth_attestation::Error;
-use dauth_attested_tls::{ConnectError, Evidence, EvidenceError, MAX_EVIDENCE_BYTES, connect};
-use dauth_protocol::{KeyConfiguration, Purpose};
+use dauth_attested_tls::{
+    ConnectError, Custody, Evidence, EvidenceError, Expectations, KeysetMemory, MAX_EVIDENCE_BYTES,
+    Session, connect,
+};
+use dauth_protocol::{KeyConfiguration, Purpose, deployment::KeyPolicyRule};
 use http::StatusCode;
 
 use crate::support::{
-    Attester, Claims, PCR0, Peer, Reply, TlsIdentity, expectations, key_configuration, now_ms,
+    AUDIENCE, Attester, Claims, PCR0, Peer, Reply, TlsIdentity, expectations, key_configuration,
+    now_ms,
 };
 
 const NONCE: [u8; 32] = [7; 32];
@@ -44,6 +48,22 @@ async fn refused_evidence(
         Reply::ok(Evidence::to_json(&signer.document(claims), &bytes))
     })
     .await
+}
+
+/// Connects to an honest enclave whose keys `change` makes others.
+async fn shown(
+    expected: &Expectations,
+    attester: &Arc<Attester>,
+    change: impl Fn(&mut KeyConfiguration) + Send + Sync + 'static,
+) -> Result<Session, ConnectError> {
+    let (signer, identity) = (Arc::clone(attester), TlsIdentity::new());
+    let spki = identity.spki();
+    let stream = Peer::new(identity).serve(move |nonce| {
+        let mut keys = key_configuration(&spki);
+        change(&mut keys);
+        Reply::of(&signer, &keys, nonce)
+    });
+    connect(stream, expected, now_ms(), NONCE).await
 }
 
 #[tokio::test]
@@ -183,6 +203,125 @@ async fn a_key_configuration_of_another_version() {
             error,
             ConnectError::Evidence(EvidenceError::KeyConfiguration(_))
         ),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_key_that_its_administrators_can_change_where_a_locked_one_is_required() {
+    let attester = Arc::new(Attester::new());
+    let strict = Expectations {
+        custody: Custody::LockedKey,
+        ..expectations(&attester)
+    };
+    let error = shown(&strict, &attester, |_| ()).await.unwrap_err();
+    assert!(
+        matches!(error, ConnectError::Evidence(EvidenceError::UnlockedKey)),
+        "{error}"
+    );
+    let lock = |keys: &mut KeyConfiguration| keys.kms_key.policy = KeyPolicyRule::Locked;
+    shown(&strict, &attester, lock).await.unwrap();
+    // Nor does a locked key trouble a client that requires none.
+    shown(&expectations(&attester), &attester, lock)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_keyset_that_was_put_back() {
+    let attester = Arc::new(Attester::new());
+    let expected = expectations(&attester);
+    let generation = |generation| move |keys: &mut KeyConfiguration| keys.generation = generation;
+    shown(&expected, &attester, generation(7)).await.unwrap();
+    let error = shown(&expected, &attester, generation(6))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ConnectError::Evidence(EvidenceError::OlderGeneration { seen: 7, found: 6 })
+        ),
+        "{error}"
+    );
+    // The same and a later one are served, by this enclave or another.
+    shown(&expected, &attester, generation(7)).await.unwrap();
+    shown(&expected, &attester, generation(8)).await.unwrap();
+    assert!(shown(&expected, &attester, generation(7)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_keyset_that_was_made_anew() {
+    let attester = Arc::new(Attester::new());
+    let expected = expectations(&attester);
+    shown(&expected, &attester, |_| ()).await.unwrap();
+    let error = shown(&expected, &attester, |keys| {
+        keys.keyset_id = vec![4; 16];
+        keys.generation = 99;
+    })
+    .await
+    .unwrap_err();
+    assert!(
+        matches!(&error, ConnectError::Evidence(EvidenceError::OtherKeyset { expected, .. })
+            if *expected == "03".repeat(16)),
+        "{error}"
+    );
+    shown(&expected, &attester, |_| ()).await.unwrap();
+}
+
+/// The attack: whoever stands between shows evidence of an enclave that has a later generation, or
+/// another keyset, on a session of his own. It is refused, and must not keep the client from the
+/// enclave that it knows.
+#[tokio::test]
+async fn evidence_that_was_relayed_does_not_change_what_the_client_knows() {
+    let attester = Arc::new(Attester::new());
+    let expected = expectations(&attester);
+    for (generation, id) in [(u64::MAX, 3), (1, 4)] {
+        let (signer, enclave) = (Arc::clone(&attester), TlsIdentity::new().spki());
+        let stream = Peer::new(TlsIdentity::new()).serve(move |nonce| {
+            let keys = KeyConfiguration {
+                generation,
+                keyset_id: vec![id; 16],
+                ..key_configuration(&enclave)
+            };
+            Reply::of(&signer, &keys, nonce)
+        });
+        let error = connect(stream, &expected, now_ms(), NONCE)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, ConnectError::OtherTlsKey), "{error}");
+    }
+    shown(&expected, &attester, |_| ()).await.unwrap();
+}
+
+/// Another deployment's entry, in the same file, says nothing of this one; this one's does.
+#[tokio::test]
+async fn a_memory_of_another_audience() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("seen.json");
+    let entry = |audience: &str| {
+        let id = "04".repeat(16);
+        format!(r#"{{"version":1,"keysets":{{"{audience}":{{"id":"{id}","generation":9}}}}}}"#)
+    };
+    let attester = Arc::new(Attester::new());
+    let expected = Expectations {
+        keysets: Arc::new(KeysetMemory::in_file(&file)),
+        ..expectations(&attester)
+    };
+    std::fs::write(&file, entry(&format!("{AUDIENCE}/"))).unwrap();
+    shown(&expected, &attester, |_| ()).await.unwrap();
+    std::fs::write(&file, entry(AUDIENCE)).unwrap();
+    let error = shown(&expected, &attester, |_| ()).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ConnectError::Evidence(EvidenceError::OtherKeyset { .. })
+        ),
+        "{error}"
+    );
+    std::fs::write(&file, "{").unwrap();
+    let error = shown(&expected, &attester, |_| ()).await.unwrap_err();
+    assert!(
+        matches!(error, ConnectError::Evidence(EvidenceError::Memory(_))),
         "{error}"
     );
 }

@@ -1,5 +1,6 @@
 //! Requests to an attested enclave.
 use std::{
+    collections::VecDeque,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -12,14 +13,17 @@ use dauth_attested_tls::{Expectations, body};
 use dauth_dispatch::{
     AccessToken, CallBody, CallError, CallRequest, DpopKey, EnclaveClient, SessionError,
 };
-use dauth_protocol::{Code, Problem};
+use dauth_protocol::{Code, KeyConfiguration, Problem};
 use http::{HeaderMap, Method, Response, request::Parts};
 use http_body_util::{BodyExt as _, Full};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
     plain_server::proof,
-    support::{AUDIENCE, Attester, Peer, Reply, TlsIdentity, expectations, peer::nonce_of},
+    support::{
+        AUDIENCE, Attester, Peer, Reply, TlsIdentity, expectations, key_configuration,
+        peer::nonce_of,
+    },
 };
 
 const HANDLE: &str = "ddls:conn:a";
@@ -29,6 +33,10 @@ const HANDLE: &str = "ddls:conn:a";
 struct State {
     /// The current nonce is `n` and this number.
     epoch: AtomicU32,
+    /// The generation of the keyset at each connection; one that is not named has generation 1.
+    generations: Mutex<VecDeque<u64>>,
+    /// Requests for evidence that are refused, because there are too many.
+    refused_evidence: AtomicU32,
     connections: AtomicU32,
     requests: AtomicU32,
     /// Live connections, to be cut.
@@ -38,6 +46,19 @@ struct State {
 impl State {
     fn nonce(&self) -> String {
         format!("n{}", self.epoch.load(SeqCst))
+    }
+
+    fn evidence(&self, attester: &Attester, tls_key: &[u8], nonce: &[u8]) -> Response<Vec<u8>> {
+        let left = |left: u32| left.checked_sub(1);
+        if (self.refused_evidence.fetch_update(SeqCst, SeqCst, left)).is_ok() {
+            return problem(Code::LimitExceeded);
+        }
+        let generation = self.generations.lock().unwrap().pop_front();
+        let keys = KeyConfiguration {
+            generation: generation.unwrap_or(1),
+            ..key_configuration(tls_key)
+        };
+        Response::new(Reply::of(attester, &keys, nonce).body)
     }
 
     fn answer(&self, head: &Parts, request_body: &[u8]) -> Response<Vec<u8>> {
@@ -91,7 +112,7 @@ impl Enclave {
                 let spki = identity.spki();
                 let served = Peer::new(identity).serve_on(stream, move |head, request_body| {
                     let mut response = match nonce_of(head) {
-                        Some(nonce) => Response::new(Reply::honest(&attester, &spki, &nonce).body),
+                        Some(nonce) => state.evidence(&attester, &spki, &nonce),
                         None => state.answer(head, request_body),
                     };
                     let nonce = state.nonce().parse().unwrap();
@@ -268,4 +289,32 @@ async fn nothing_is_sent_to_an_enclave_that_is_not_the_one_expected() {
         error.contains("127.0.0.1:1") && error.contains("parent"),
         "{error}"
     );
+}
+
+/// Rotation in a fleet: for a moment some of its enclaves have the generation before.
+#[tokio::test]
+async fn an_enclave_that_is_a_moment_behind_is_asked_again() {
+    let enclave = Enclave::start().await;
+    enclave
+        .state
+        .generations
+        .lock()
+        .unwrap()
+        .extend([2, 1, 1, 2]);
+    let client = enclave.client();
+    call(&client, request("/x", bytes())).await.unwrap();
+    // Another session is made: the first ended at an enclave that has the new generation.
+    client.evidence().await.unwrap();
+    call(&client, request("/x", bytes())).await.unwrap();
+    assert_eq!(enclave.counts(), (4, 2));
+}
+
+#[tokio::test]
+async fn a_moments_crowd_is_waited_for() {
+    let enclave = Enclave::start().await;
+    enclave.state.refused_evidence.store(2, SeqCst);
+    call(&enclave.client(), request("/x", bytes()))
+        .await
+        .unwrap();
+    assert_eq!(enclave.counts(), (3, 1));
 }
