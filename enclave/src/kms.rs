@@ -13,11 +13,14 @@ use crate::{host::HostServices, platform::Attester};
 
 pub mod ber;
 mod connection;
+pub mod custody;
 pub mod envelope;
 mod error;
 mod expiration;
 mod fault;
+mod json;
 mod key_arn;
+pub mod key_policy;
 mod message;
 mod recipient;
 mod retry;

@@ -13,8 +13,9 @@ use tokio_rustls::TlsConnector;
 use super::{KmsError, key_arn::KeyArn};
 use crate::host::HostServices;
 
-/// A reply of KMS; one with a data key takes about 1.2 kB.
-const MAX_REPLY_BYTES: usize = 64 * 1024;
+/// A reply of KMS: one with a data key takes about 1.2 kB; a key policy has at most 32 kB, and each
+/// byte may take two within JSON.
+const MAX_REPLY_BYTES: usize = 80 * 1024;
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 const HTTPS_PORT: u16 = 443;
 
