@@ -52,18 +52,6 @@ fn test() -> Result<(), command::Failure> {
     // The end-to-end tests run the shipped binaries.
     command::cargo(&["build", "--workspace", "--bins", "--locked"])?;
     command::cargo(&["test", "--workspace", "--locked"])?;
-    // Signatures in Rust alone, which nothing of the workspace enables.
-    command::cargo(&[
-        "test",
-        "--package",
-        "dauth-attestation",
-        "--features",
-        "rust-crypto",
-        "--test",
-        "suite",
-        "--locked",
-        "rust_crypto",
-    ])?;
     // What only a feature brings in: nothing of the workspace enables it.
     command::cargo(&[
         "test",
