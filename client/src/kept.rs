@@ -7,11 +7,11 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use coset::{CborSerializable as _, CoseEncrypt0, Label, cbor::Value};
 use dauth_protocol::{
-    Handle, Owner, Policy, RecordHeader, limit::MAX_RECORD_BYTES, policy::InvalidPolicy,
-    receipt::Admitted,
+    Handle, KeyConfiguration, Owner, Policy, RecordHeader, limit::MAX_RECORD_BYTES,
+    policy::InvalidPolicy, receipt::Admitted,
 };
 
-use crate::{AdmittedRecord, ExpectedAdmission, ReceiptError};
+use crate::{AdmittedRecord, ExpectedAdmission, ReceiptError, ReceiptSigner};
 
 /// The protected header parameter that holds a record's header.
 const DAUTH: &str = "dauth";
@@ -50,7 +50,7 @@ pub(crate) struct OwnRecord<'a> {
 pub(crate) fn policy_of(
     stored: &Admitted,
     own: &OwnRecord<'_>,
-    receipt_key: &[u8],
+    keys: &KeyConfiguration,
 ) -> Result<Policy, KeptPolicyError> {
     let record = STANDARD
         .decode(&stored.record)
@@ -62,7 +62,7 @@ pub(crate) fn policy_of(
         handle: own.handle,
         policy: &header.policy,
         version: own.version,
-        receipt_key,
+        signer: ReceiptSigner::Any(keys),
     };
     AdmittedRecord::verify(stored, &expected)?;
     let is_own = header.owner == *own.owner
@@ -118,7 +118,7 @@ mod tests {
             owner: &owner("t"),
             tenant,
         };
-        policy_of(stored, &own, &enclave.spki())
+        policy_of(stored, &own, &enclave.keys())
     }
 
     fn record(policy: &str) -> Vec<u8> {

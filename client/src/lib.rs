@@ -35,7 +35,7 @@ pub use error::{OwnerError, Step};
 pub use kept::KeptPolicyError;
 pub use owner::Owner;
 pub use profile::{Profile, ProfileError};
-pub use receipt::{AdmittedRecord, ExpectedAdmission, ReceiptError};
+pub use receipt::{AdmittedRecord, ExpectedAdmission, ReceiptError, ReceiptSigner};
 pub use rotate::{PolicyChange, Rotation};
 pub use trust::{Pcrs, Root, Trust};
 pub use vault::VaultError;

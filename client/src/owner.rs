@@ -246,11 +246,7 @@ impl Owner {
             owner: &owner,
             tenant: &tenant,
         };
-        Ok(kept::policy_of(
-            &stored,
-            &own,
-            &keys.key_configuration().receipt_key,
-        )?)
+        Ok(kept::policy_of(&stored, &own, keys.key_configuration())?)
     }
 
     fn access<'a>(&'a self, token: &'a AccessToken) -> Access<'a> {

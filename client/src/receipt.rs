@@ -3,7 +3,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use coset::{Algorithm, CborSerializable as _, CoseSign1, iana};
 use dauth_protocol::{
-    AdmissionReceipt, Fingerprint, Handle,
+    AdmissionReceipt, Fingerprint, Handle, KeyConfiguration,
     limit::{MAX_POLICY_BYTES, MAX_RECORD_BYTES},
     receipt::Admitted,
 };
@@ -29,8 +29,29 @@ pub struct ExpectedAdmission<'a> {
     pub policy: &'a [u8],
     /// The version.
     pub version: u64,
-    /// SubjectPublicKeyInfo (DER) of the attested receipt key.
-    pub receipt_key: &'a [u8],
+    /// Whose signature counts.
+    pub signer: ReceiptSigner<'a>,
+}
+
+/// Which of an enclave's attested receipt keys a receipt must be under.
+#[derive(Clone, Copy, Debug)]
+pub enum ReceiptSigner<'a> {
+    /// The one in use: for a record that was admitted just now.
+    Current(&'a KeyConfiguration),
+    /// That one, or one of an earlier generation: for a record that was stored.
+    Any(&'a KeyConfiguration),
+}
+
+impl<'a> ReceiptSigner<'a> {
+    /// SubjectPublicKeyInfo (DER) of each.
+    fn keys(self) -> impl Iterator<Item = &'a [u8]> {
+        let (keys, former) = match self {
+            Self::Current(keys) => (keys, None),
+            Self::Any(keys) => (keys, Some(&keys.former_receipt_keys)),
+        };
+        let former = former.into_iter().flatten().map(|key| key.as_slice());
+        core::iter::once(keys.receipt_key.as_slice()).chain(former)
+    }
 }
 
 /// Why a record is not taken for the one that was asked for: one variant per rule.
@@ -39,7 +60,7 @@ pub enum ReceiptError {
     /// Not base64, too long, or not a COSE_Sign1 with ES256 and an admission receipt.
     #[error("the admission receipt is malformed")]
     Malformed,
-    /// The signature is not by the attested receipt key.
+    /// The signature is not by an attested receipt key.
     #[error("the admission receipt is not signed by the attested enclave")]
     Signature,
     /// Another connection's.
@@ -64,7 +85,7 @@ impl AdmittedRecord {
     ) -> Result<Self, ReceiptError> {
         let record = decode(&admitted.record, MAX_RECORD_BYTES)?;
         let receipt = decode(&admitted.receipt, MAX_RECEIPT_BYTES)?;
-        let payload = signed_payload(&receipt, expected.receipt_key)?;
+        let payload = signed_payload(&receipt, expected.signer)?;
         let claims = AdmissionReceipt::from_cbor(&payload).map_err(|_| ReceiptError::Malformed)?;
         if &claims.handle != expected.handle {
             return Err(ReceiptError::Handle);
@@ -113,17 +134,22 @@ fn decode(text: &str, max: usize) -> Result<Vec<u8>, ReceiptError> {
 }
 
 /// The payload of an untagged COSE_Sign1 (RFC 9052 section 4.2) with ES256, once verified.
-fn signed_payload(receipt: &[u8], key: &[u8]) -> Result<Vec<u8>, ReceiptError> {
+fn signed_payload(receipt: &[u8], signer: ReceiptSigner<'_>) -> Result<Vec<u8>, ReceiptError> {
     let signed = CoseSign1::from_slice(receipt).map_err(|_| ReceiptError::Malformed)?;
     let protected = &signed.protected.header;
     let es256 = Some(Algorithm::Assigned(iana::Algorithm::ES256));
     if protected.alg != es256 || !protected.crit.is_empty() {
         return Err(ReceiptError::Malformed);
     }
-    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key);
-    signed
-        .verify_signature(&[], |signature, message| key.verify(message, signature))
-        .map_err(|_| ReceiptError::Signature)?;
+    let is_signed_with = |key| {
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key);
+        signed
+            .verify_signature(&[], |signature, message| key.verify(message, signature))
+            .is_ok()
+    };
+    if !signer.keys().any(is_signed_with) {
+        return Err(ReceiptError::Signature);
+    }
     signed.payload.ok_or(ReceiptError::Malformed)
 }
 

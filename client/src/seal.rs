@@ -9,7 +9,10 @@ use dauth_sealing::{AttestedRecipientKey, Sealer, Secret};
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
 
-use crate::{AdmittedRecord, ExpectedAdmission, OwnerError, clock::now_s, random::SystemSource};
+use crate::{
+    AdmittedRecord, ExpectedAdmission, OwnerError, ReceiptError, ReceiptSigner, clock::now_s,
+    random::SystemSource,
+};
 
 /// An envelope is admitted at once; half of the permitted life leaves room for clocks that differ.
 const ENVELOPE_LIFE_S: u64 = 300;
@@ -76,13 +79,20 @@ pub(crate) async fn admit(
     )?;
     let envelope = Sealer::new(recipient).seal(&header, sealing.secret, &mut SystemSource)?;
     let admitted = enclave.admit(envelope, prover.token, prover.key).await?;
-    let expected = ExpectedAdmission {
-        handle: sealing.handle,
-        policy: &policy,
-        version: sealing.version,
-        receipt_key: &keys.key_configuration().receipt_key,
+    let verify = |keys: &EndorsedKeys| {
+        let expected = ExpectedAdmission {
+            handle: sealing.handle,
+            policy: &policy,
+            version: sealing.version,
+            signer: ReceiptSigner::Current(keys.key_configuration()),
+        };
+        AdmittedRecord::verify(&admitted, &expected)
     };
-    Ok(AdmittedRecord::verify(&admitted, &expected)?)
+    match verify(keys) {
+        // The receipt key may have been replaced since the evidence was fetched.
+        Err(ReceiptError::Signature) => Ok(verify(&enclave.evidence().await?)?),
+        verified => Ok(verified?),
+    }
 }
 
 /// The post-quantum one, unless the enclave prefers and attests another.

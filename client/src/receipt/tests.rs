@@ -4,6 +4,7 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
 };
 use coset::{CoseSign1Builder, HeaderBuilder};
+use dauth_protocol::{deployment::KeyPolicyRule, key_configuration::GuardingKey};
 use serde_bytes::ByteBuf;
 
 use super::*;
@@ -16,10 +17,30 @@ impl Enclave {
         Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
     }
 
-    pub(crate) fn spki(&self) -> Vec<u8> {
+    fn spki(&self) -> Vec<u8> {
         let key = self.0.public_key();
         let der: PublicKeyX509Der<'_> = key.as_der().unwrap();
         der.as_ref().to_vec()
+    }
+
+    /// A key configuration with this receipt key.
+    pub(crate) fn keys(&self) -> KeyConfiguration {
+        KeyConfiguration {
+            version: 1,
+            purpose: KeyConfiguration::PURPOSE.to_owned(),
+            tls_key: Vec::new(),
+            recipients: Vec::new(),
+            receipt_key: self.spki(),
+            former_receipt_keys: Vec::new(),
+            keyset_id: vec![3; 16],
+            generation: 1,
+            kms_key: GuardingKey {
+                arn: "k".to_owned(),
+                policy: KeyPolicyRule::Unchecked,
+            },
+            audience: "https://enclave.example".to_owned(),
+            build: "test".to_owned(),
+        }
     }
 
     pub(crate) fn receipt(&self, claims: &AdmissionReceipt, algorithm: iana::Algorithm) -> Vec<u8> {
@@ -66,13 +87,41 @@ fn admitted(record: &[u8], receipt: &[u8]) -> Admitted {
 }
 
 fn verify(enclave: &Enclave, admitted: &Admitted) -> Result<(), ReceiptError> {
+    verify_by(ReceiptSigner::Current(&enclave.keys()), admitted)
+}
+
+fn verify_by(signer: ReceiptSigner<'_>, admitted: &Admitted) -> Result<(), ReceiptError> {
     let expected = ExpectedAdmission {
         handle: &handle(),
         policy: POLICY,
         version: 3,
-        receipt_key: &enclave.spki(),
+        signer,
     };
     AdmittedRecord::verify(admitted, &expected).map(drop)
+}
+
+/// After the receipt key was replaced: what is stored stays vouched for, what is new must be under
+/// the new key, for the old one may be known to others.
+#[test]
+fn a_former_key_vouches_for_what_is_stored_alone() {
+    let (former, older, enclave) = (Enclave::new(), Enclave::new(), Enclave::new());
+    let keys = KeyConfiguration {
+        former_receipt_keys: vec![ByteBuf::from(older.spki()), ByteBuf::from(former.spki())],
+        ..enclave.keys()
+    };
+    let receipts = [&former, &older, &enclave].map(|signer| {
+        let receipt = signer.receipt(&claims(), iana::Algorithm::ES256);
+        admitted(RECORD, &receipt)
+    });
+    for stored in &receipts {
+        assert_eq!(verify_by(ReceiptSigner::Any(&keys), stored), Ok(()));
+    }
+    let new = receipts.map(|new| verify_by(ReceiptSigner::Current(&keys), &new));
+    let refused = Err(ReceiptError::Signature);
+    assert_eq!(new, [refused, refused, Ok(())]);
+    let stranger = Enclave::new().receipt(&claims(), iana::Algorithm::ES256);
+    let stranger = admitted(RECORD, &stranger);
+    assert_eq!(verify_by(ReceiptSigner::Any(&keys), &stranger), refused);
 }
 
 #[test]

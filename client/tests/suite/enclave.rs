@@ -38,10 +38,23 @@ pub(crate) struct Keys {
     attester: Attester,
     recipient: RecipientKey,
     record: RecordKey,
-    receipt: EcdsaKeyPair,
+    /// The last one signs.
+    receipts: Mutex<Vec<EcdsaKeyPair>>,
     falsify: Falsify,
+    /// When the next receipt key is made.
+    pub(crate) rotation: Mutex<RotationTime>,
     /// What was admitted: header and secret.
     pub(crate) admitted: Mutex<Vec<(EnvelopeHeader, Vec<u8>)>>,
+}
+
+/// When an enclave replaces its receipt key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RotationTime {
+    Never,
+    /// Between the evidence and the admission, once.
+    BeforeAdmission,
+    /// For one signature: the receipt is under a key that no evidence ever names.
+    ForEachReceipt,
 }
 
 impl Enclave {
@@ -51,8 +64,9 @@ impl Enclave {
             attester: Attester::new(),
             recipient,
             record: RecordKey::new([8; 8], Zeroizing::new([1; 32])).unwrap(),
-            receipt: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(),
+            receipts: Mutex::new(vec![receipt_key()]),
             falsify,
+            rotation: Mutex::new(RotationTime::Never),
             admitted: Mutex::default(),
         });
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)));
@@ -84,11 +98,12 @@ impl Enclave {
 
 impl Keys {
     fn evidence(&self, tls_key: &[u8], nonce: &[u8]) -> Vec<u8> {
-        let public = self.receipt.public_key();
-        let receipt_key: PublicKeyX509Der<'_> = public.as_der().unwrap();
+        let mut spkis: Vec<_> = self.receipts.lock().unwrap().iter().map(spki).collect();
         let configuration = KeyConfiguration {
             recipients: vec![self.recipient.public()],
-            receipt_key: receipt_key.as_ref().to_vec(),
+            receipt_key: spkis.pop().unwrap(),
+            former_receipt_keys: spkis.iter().cloned().map(ByteBuf::from).collect(),
+            generation: spkis.len() as u64 + 1,
             ..key_configuration(tls_key)
         };
         let bytes = configuration.to_cbor();
@@ -122,13 +137,38 @@ impl Keys {
             admitted: 1,
         };
         (self.falsify)(&mut receipt);
+        let rotation = {
+            let mut rotation = self.rotation.lock().unwrap();
+            match *rotation {
+                RotationTime::BeforeAdmission => {
+                    std::mem::replace(&mut *rotation, RotationTime::Never)
+                }
+                other => other,
+            }
+        };
+        if rotation == RotationTime::BeforeAdmission {
+            self.rotate();
+        }
+        let signed = match rotation {
+            RotationTime::ForEachReceipt => {
+                self.rotate();
+                let signed = self.sign(&receipt);
+                self.receipts.lock().unwrap().pop();
+                signed
+            }
+            _ => self.sign(&receipt),
+        };
         let secret = secret.expose().to_vec();
         self.admitted.lock().unwrap().push((header, secret));
         let admitted = Admitted {
             record: STANDARD.encode(record),
-            receipt: STANDARD.encode(self.sign(&receipt)),
+            receipt: STANDARD.encode(signed),
         };
         serde_json::to_vec(&admitted).unwrap()
+    }
+
+    pub(crate) fn rotate(&self) {
+        self.receipts.lock().unwrap().push(receipt_key());
     }
 
     fn sign(&self, receipt: &AdmissionReceipt) -> Vec<u8> {
@@ -137,13 +177,25 @@ impl Keys {
             .protected(protected.build())
             .payload(receipt.to_cbor())
             .create_signature(&[], |message| {
-                let signature = self.receipt.sign(&SystemRandom::new(), message).unwrap();
+                let receipts = self.receipts.lock().unwrap();
+                let key = receipts.last().unwrap();
+                let signature = key.sign(&SystemRandom::new(), message).unwrap();
                 signature.as_ref().to_vec()
             })
             .build()
             .to_vec()
             .unwrap()
     }
+}
+
+fn receipt_key() -> EcdsaKeyPair {
+    EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap()
+}
+
+fn spki(key: &EcdsaKeyPair) -> Vec<u8> {
+    let public = key.public_key();
+    let der: PublicKeyX509Der<'_> = public.as_der().unwrap();
+    der.as_ref().to_vec()
 }
 
 /// The system's random source.

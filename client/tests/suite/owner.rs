@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     control_plane::{self, Conduct, Stored},
-    enclave::{Enclave, Falsify},
+    enclave::{Enclave, Falsify, RotationTime},
     plain_server::PlainServer,
     support::{AUDIENCE, PCR0},
 };
@@ -226,4 +226,33 @@ async fn a_policy_that_is_not_returned_cannot_be_kept() {
         refused,
         Err(OwnerError::KeptPolicy(KeptPolicyError::NotReturned))
     ));
+}
+
+/// Receipt keys are replaced while people work: no wish fails for it.
+#[tokio::test]
+async fn a_receipt_key_that_was_replaced_meanwhile_is_looked_up() {
+    let world = World::honest().await;
+    let keys = &world.enclave.keys;
+    *keys.rotation.lock().unwrap() = RotationTime::BeforeAdmission;
+    let handle = world.connect().await.unwrap();
+    // The stored record's receipt is then by a former key.
+    keys.rotate();
+    let rotation = Rotation {
+        policy: PolicyChange::Keep,
+        life: Duration::from_secs(3600),
+    };
+    let version = world.owner.rotate(&handle, &rotation, &secret()).await;
+    assert_eq!(version.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_receipt_that_no_evidence_vouches_for_is_refused() {
+    let world = World::honest().await;
+    *world.enclave.keys.rotation.lock().unwrap() = RotationTime::ForEachReceipt;
+    let refused = world.connect().await;
+    assert!(
+        matches!(refused, Err(OwnerError::Receipt(ReceiptError::Signature))),
+        "{refused:?}"
+    );
+    assert!(world.stored.lock().unwrap().is_none());
 }
