@@ -3,7 +3,7 @@ use std::{io, sync::Arc};
 
 use dauth_protocol::{
     DeploymentConfiguration,
-    deployment::{InvalidConfiguration, KeyPolicyRule},
+    deployment::{InvalidConfiguration, KeyPolicyRule, Predecessor},
     host::KeysetOrder,
     key_configuration::GuardingKey,
     measurement::{CONFIGURATION_PCR, Pcr},
@@ -19,6 +19,10 @@ use crate::{
     hardening::{MemoryLock, harden},
     host::{HostError, HostServices},
     keyset::{self, Announcement, Keeper, Keyset, KeysetContext, KeysetError, TrustedTime},
+    kms::{
+        KmsClient, KmsSettings,
+        custody::{self, CustodyError},
+    },
     platform::{Attester, AttesterError, Platform, SharedModule},
     server::Server,
     service::Service,
@@ -51,6 +55,9 @@ pub enum BootError {
     /// The time is not to be trusted.
     #[error("{0}")]
     Clock(#[from] ClockError),
+    /// The configuration wants a locked KMS key, and this one is not.
+    #[error("{0}")]
+    Custody(#[from] CustodyError),
     /// There is no keyset that may be used.
     #[error("{0}")]
     Keyset(#[from] KeysetError),
@@ -96,7 +103,15 @@ pub async fn run(
         &configuration,
         &configuration_bytes,
     )?;
-    let policy = key_policy(&configuration);
+    let policy = key_policy(
+        &platform,
+        &host,
+        &trust,
+        &configuration,
+        &configuration_bytes,
+        context.running().await?,
+    )
+    .await?;
     let keyset = obtain_keyset(&context, &host).await?;
     let tls = TlsIdentity::generate()?;
     let announcement = Announcement {
@@ -161,10 +176,25 @@ fn measure(attester: &dyn Attester, digest: &[u8]) -> Result<Pcr, AttesterError>
     }
 }
 
-/// What the enclave finds of the KMS key's policy, and tells its clients.
-fn key_policy(_configuration: &DeploymentConfiguration) -> KeyPolicyRule {
-    // The check of a locked key belongs here, before any key is released.
-    KeyPolicyRule::Unchecked
+/// What the enclave finds of the KMS key's policy, and tells its clients: before any key is released.
+async fn key_policy(
+    platform: &Platform,
+    host: &HostServices,
+    trust: &Trust,
+    configuration: &DeploymentConfiguration,
+    configuration_bytes: &[u8],
+    running: Predecessor,
+) -> Result<KeyPolicyRule, CustodyError> {
+    let client = KmsClient::new(KmsSettings {
+        attester: Arc::clone(&platform.attester),
+        host: host.clone(),
+        roots: Arc::clone(&trust.kms),
+        configuration,
+        configuration_bytes,
+    })?;
+    let mut images = configuration.predecessors.clone();
+    images.push(running);
+    custody::check(&client, configuration.kms.key_policy, &images).await
 }
 
 async fn obtain_keyset(context: &KeysetContext, host: &HostServices) -> Result<Keyset, BootError> {

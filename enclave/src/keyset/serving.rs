@@ -1,5 +1,5 @@
 //! A generation that serves, and what clients are told of it.
-use dauth_protocol::{KeyConfiguration, key_configuration::GuardingKey};
+use dauth_protocol::{KeyConfiguration, deployment::KeyPolicyRule, key_configuration::GuardingKey};
 
 use super::Keyset;
 
@@ -41,7 +41,7 @@ impl Serving {
 pub struct Announcement {
     /// SubjectPublicKeyInfo (DER) of the TLS key.
     pub tls_key: Vec<u8>,
-    /// The KMS key that the next generation is under, and what was found of its policy.
+    /// The KMS key that the configuration names now, and what was found of its policy.
     pub kms_key: GuardingKey,
     /// The resource identifier of the enclave.
     pub audience: String,
@@ -62,9 +62,23 @@ impl Announcement {
                 .collect(),
             keyset_id: keyset.id().to_vec(),
             generation: keyset.generation(),
-            kms_key: self.kms_key.clone(),
+            kms_key: self.guarding(keyset),
             audience: self.audience.clone(),
             build: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// The KMS key that this generation is under. Nothing was found of a former one's policy.
+    fn guarding(&self, keyset: &Keyset) -> GuardingKey {
+        let arn = &keyset.statement.key_arn;
+        let policy = if *arn == self.kms_key.arn {
+            self.kms_key.policy
+        } else {
+            KeyPolicyRule::Unchecked
+        };
+        GuardingKey {
+            arn: arn.clone(),
+            policy,
         }
     }
 }
