@@ -91,7 +91,7 @@ impl Keeper {
     }
 
     /// Serves with `keyset` from now on, if it is a later generation than what serves.
-    fn adopt(&self, keyset: Keyset) {
+    pub(super) fn adopt(&self, keyset: Keyset) {
         let generation = keyset.generation();
         let next = Arc::new(Serving::new(keyset, &self.0.announcement));
         {

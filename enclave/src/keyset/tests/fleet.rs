@@ -85,7 +85,7 @@ impl Fleet {
         }
     }
 
-    fn host(&self) -> HostServices {
+    pub(crate) fn host(&self) -> HostServices {
         HostServices::new(Arc::new(self.parent.clone()))
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use dauth_protocol::host::{self, KeysetOrder, Order, OrderOutcome, keyset_tag};
+use dauth_protocol::host::{self, KeysetOrder, Order, OrderOutcome, RoleCredentials, keyset_tag};
 use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -46,6 +46,8 @@ pub(crate) struct State {
     /// How often the keyset was asked for, and how often one was stored.
     pub(crate) reads: usize,
     pub(crate) puts: usize,
+    /// Where it was asked to connect to. It never does.
+    pub(crate) connects: Vec<String>,
 }
 
 /// A parent: one file for all enclaves that have it.
@@ -123,6 +125,19 @@ impl Parent {
                 let events = lines.filter_map(|line| serde_json::from_slice(line).ok());
                 state.events.extend(events);
                 reply(204, "")
+            }
+            (&Method::CONNECT, _) => {
+                state.connects.push(head.uri.to_string());
+                reply(403, "")
+            }
+            (&Method::GET, host::CREDENTIALS) => {
+                let role = RoleCredentials {
+                    access_key_id: "id".to_owned(),
+                    secret_access_key: "secret".to_owned(),
+                    session_token: String::new(),
+                    expiration: "2099-01-01T00:00:00Z".to_owned(),
+                };
+                reply(200, serde_json::to_vec(&role).unwrap())
             }
             _ => reply(404, ""),
         }

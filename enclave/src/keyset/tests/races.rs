@@ -78,3 +78,17 @@ async fn who_comes_late_to_a_change_takes_over_what_stands() {
     let taken = fleet.change(&late, [KeyKind::Receipt]).await.unwrap();
     assert_eq!(taken.statement, third.statement);
 }
+
+/// Verifying takes as long as KMS does: what was read first may be ready last.
+#[tokio::test]
+async fn a_generation_that_is_verified_late_replaces_no_later_one() {
+    let fleet = Fleet::with_keyset().await;
+    let keeper = fleet.keeper().await;
+    let first = fleet.load().await.unwrap();
+    let second = fleet.change(&first, [KeyKind::Record]).await.unwrap();
+    let third = fleet.change(&second, [KeyKind::Record]).await.unwrap();
+    keeper.adopt(third);
+    keeper.adopt(second);
+    assert_eq!(keeper.current().keyset().generation(), 3);
+    assert_eq!(fleet.events(&keeper, "keyset_changed").await.len(), 1);
+}
