@@ -1,13 +1,22 @@
 //! Which KMS key is asked for what.
 use std::sync::Arc;
 
-use dauth_protocol::deployment::Kms;
+use dauth_protocol::{
+    DeploymentConfiguration,
+    deployment::{KeyPolicyRule, Kms},
+    key_configuration::GuardingKey,
+};
 use rustls::RootCertStore;
 
 use super::{
-    super::data_keys::{DataKeys, KmsKeys},
-    configuration,
-    fleet::Fleet,
+    super::{
+        Announcement,
+        data_keys::{DataKeys, KmsKeys},
+        generation,
+    },
+    IMAGE, configuration,
+    fleet::{Fleet, order},
+    image,
 };
 use crate::kms::{KmsClient, KmsSettings};
 
@@ -41,4 +50,31 @@ async fn each_kms_key_is_asked_where_it_is_and_the_current_one_for_what_is_new()
     }
     assert!(keys.generate().await.is_err());
     assert_eq!(connects(), ["kms.eu-west-1.amazonaws.com:443"]);
+}
+
+/// A keyset that is still under an unlocked key is not said to be under the locked one.
+#[tokio::test]
+async fn clients_are_told_of_the_kms_key_that_the_generation_is_under() {
+    let fleet = Fleet::with_keyset().await;
+    let guarding = |kms: Kms, policy| GuardingKey {
+        arn: kms.key_arn,
+        policy,
+    };
+    let locked = guarding(kms_in("eu-west-2"), KeyPolicyRule::Locked);
+    let announcement = Announcement {
+        tls_key: b"tls key".to_vec(),
+        kms_key: locked.clone(),
+        audience: configuration().audience,
+    };
+    let moving = DeploymentConfiguration {
+        kms: kms_in("eu-west-2"),
+        former_kms: vec![configuration().kms],
+        ..configuration()
+    };
+    let context = fleet.context_of(image(IMAGE), moving);
+    let first = generation::load_at(&context, fleet.now_ms()).await.unwrap();
+    let unlocked = guarding(configuration().kms, KeyPolicyRule::Unchecked);
+    assert_eq!(announcement.of(&first).kms_key, unlocked);
+    let second = generation::change(&context, &first, &order(1, []), fleet.now_ms()).await;
+    assert_eq!(announcement.of(&second.unwrap()).kms_key, locked);
 }
