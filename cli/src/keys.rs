@@ -104,3 +104,12 @@ fn claims(keyset: &KeysetFile) -> Result<claims::Claims, Failure> {
         Failure::refused(format!("{file} is not a keyset: {}", sentence(&e)))
     })
 }
+
+/// The file is of the past, and the enclave that runs is not.
+fn old_copy(served: u64, held: u64) -> String {
+    format!(
+        "the enclave serves generation {served}, and the file holds generation {held}: an old copy \
+         was put back; put the later one there before the enclave boots again, or clients that saw \
+         it will refuse"
+    )
+}

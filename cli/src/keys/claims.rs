@@ -132,13 +132,13 @@ mod tests {
     use super::super::order::stand_in::{self, Draft};
     use super::*;
 
-    fn claims(draft: Draft) -> Claims {
+    fn claims(draft: &Draft) -> Claims {
         Claims::read(&draft.to_file()).unwrap()
     }
 
     #[test]
     fn reads_the_statement_and_passes_over_the_rest() {
-        let claims = claims(Draft {
+        let claims = claims(&Draft {
             made_ms: 10_000,
             former_records: vec![4_000, 1_000],
             ..Draft::new(3)
@@ -153,8 +153,8 @@ mod tests {
 
     #[test]
     fn what_was_renewed_shows() {
-        let before = claims(Draft::new(3));
-        let after = claims(Draft {
+        let before = claims(&Draft::new(3));
+        let after = claims(&Draft {
             record: 9,
             ..Draft::new(4)
         });

@@ -55,8 +55,8 @@ async fn create(keyset: &KeysetFile, timeout: Duration) -> Result<Claims, Failur
     if previous.exists() {
         let previous = previous.display();
         return Err(Failure::refused(format!(
-            "there was a keyset in {file}: copy {previous} there to have its last but one \
-             generation back, or move {previous} away to give up what it opens"
+            "there was a keyset in {file}: put a backup of its last generation there, or else copy \
+             {previous}, which is one generation older; or move that away to give up what they open"
         )));
     }
     let create = Order {

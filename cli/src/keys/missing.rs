@@ -16,12 +16,15 @@ pub(super) fn failure(keyset: &KeysetFile) -> Failure {
         ));
     }
     let restore = if previous.exists() {
-        format!("copy {} there", previous.display())
+        format!(
+            "put a backup of its last generation there, or else copy {}, which is one generation older",
+            previous.display()
+        )
     } else {
-        "put a backup there".to_owned()
+        "put a backup of its last generation there".to_owned()
     };
     Failure::refused(format!(
-        "there is no keyset in {file}: if it was lost, {restore}, for stored records open with it \
-         alone; if there was none yet, order the first one with `dauth keys create`"
+        "there is no keyset in {file}: if it was lost, {restore} (stored records open with it \
+         alone); if there was none yet, order the first one with `dauth keys create`"
     ))
 }

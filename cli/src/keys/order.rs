@@ -47,7 +47,7 @@ pub(super) fn describe(order: &Order) -> String {
                 kinds => format!("renew {}", kinds.join(", ")),
             };
             if let Some(seconds) = change.retire_after_s {
-                words += &format!(", forget record keys replaced {seconds} s ago");
+                words += &format!(", forget record keys replaced more than {seconds} s ago");
             }
             format!("{words} (from generation {})", change.from_generation)
         }

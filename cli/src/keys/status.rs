@@ -124,10 +124,7 @@ fn judge(claims: &Claims, attested: &Attested) -> Judgement {
                 .to_owned(),
         )
     } else if *generation > held {
-        Judgement::Disagrees(format!(
-            "the enclave serves generation {generation}, and the file holds generation {held}: an \
-             old copy was put back, and the next boot would be refused by those who saw the later"
-        ))
+        Judgement::Disagrees(super::old_copy(*generation, held))
     } else if *generation < held {
         Judgement::Disagrees(format!(
             "the enclave still serves generation {generation}, and the file holds generation \

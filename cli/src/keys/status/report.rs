@@ -80,11 +80,11 @@ impl Report<'_> {
             (
                 "record key",
                 format!(
-                    "{}, {} former{oldest}",
-                    claims.record_since_ms().map_or_else(
-                        || "the first".to_owned(),
-                        |ms| format!("since {}", self.when(ms))
-                    ),
+                    "{}{} former{oldest}",
+                    claims
+                        .record_since_ms()
+                        .map(|ms| format!("since {}, ", self.when(ms)))
+                        .unwrap_or_default(),
                     claims.former_records.len()
                 ),
             ),
@@ -278,7 +278,7 @@ mod tests {
             let lines = report.lines();
             assert!(lines.contains(&("order", "none".to_owned())));
             assert!(lines.contains(&("last outcome", "none".to_owned())));
-            assert!(lines.contains(&("record key", "the first, 0 former".to_owned())));
+            assert!(lines.contains(&("record key", "0 former".to_owned())));
         });
     }
 
