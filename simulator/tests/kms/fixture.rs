@@ -11,6 +11,10 @@ use dauth_attestation::TrustAnchors;
 use dauth_enclave::{
     host::HostServices,
     keyset::KeysetContext,
+    kms::{
+        KmsClient, KmsSettings,
+        custody::{self, CustodyError},
+    },
     platform::{Attester, Platform, Transport, nsm::NsmAttester},
     trust::Trust,
 };
@@ -38,7 +42,7 @@ mod host;
 pub(crate) use host::Host;
 
 pub(crate) const ROLE: &str = "arn:aws:iam::000000000000:role/dauth-parent";
-const ACCOUNT_ROOT: &str = "arn:aws:iam::000000000000:root";
+pub(crate) const ACCOUNT_ROOT: &str = "arn:aws:iam::000000000000:root";
 const ACCESS_KEY_ID: &str = "AKIASIMULATED";
 const SECRET: &str = "a simulated secret access key";
 const KEY_ARN: &str = "arn:aws:kms:eu-west-1:000000000000:key/simulated";
@@ -122,8 +126,19 @@ impl KmsServer {
         }
     }
 
+    /// Puts another key policy, in force from the next request on.
+    pub(crate) fn put_policy(&self, policy: &str) {
+        fs::write(self.state.path().join("policy.json"), policy).unwrap();
+    }
+
     /// The same state in a new process.
-    pub(crate) async fn restart(mut self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
+        self.restart_with(|_| {}).await
+    }
+
+    /// The same state in a new process, under a key that was changed.
+    pub(crate) async fn restart_with(mut self, change: impl Fn(&mut KeyConfiguration)) -> Self {
+        self.configuration.keys.iter_mut().for_each(change);
         self.serving.abort();
         let _ = self.serving.await;
         self.serving = serve(self.configuration.clone()).await;
@@ -244,6 +259,21 @@ impl Image {
             pcr0: value(0),
             pcr16: value(CONFIGURATION_PCR),
         }
+    }
+
+    /// What a boot finds of the key's custody.
+    pub(crate) async fn custody(&self, host: &Host) -> Result<KeyPolicyRule, CustodyError> {
+        let bytes = to_json(&self.configuration);
+        let client = KmsClient::new(KmsSettings {
+            attester: Arc::clone(&self.attester) as Arc<dyn Attester>,
+            host: HostServices::new(Arc::new(host.clone())),
+            roots: Arc::clone(&self.trust.kms),
+            configuration: &self.configuration,
+            configuration_bytes: &bytes,
+        })?;
+        let mut images = self.configuration.predecessors.clone();
+        images.push(self.measurement());
+        custody::check(&client, self.configuration.kms.key_policy, &images).await
     }
 
     pub(crate) fn context(&self, host: &Host) -> KeysetContext {

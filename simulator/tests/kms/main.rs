@@ -6,6 +6,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod custody;
 mod fixture;
 mod hostile;
 
