@@ -44,8 +44,8 @@ pub const NEVER_ACTIONS: [&str; 11] = [
     "kms:DeriveSharedSecret",
 ];
 
-/// What the holder of a locked key may still do: look at it, stop it, destroy it.
-pub const LIFECYCLE_ACTIONS: [&str; 10] = [
+/// What the holder of a locked key may still do: look at it, take use of it away, destroy it.
+pub const LIFECYCLE_ACTIONS: [&str; 11] = [
     "kms:CancelKeyDeletion",
     "kms:DescribeKey",
     "kms:DisableKey",
@@ -55,18 +55,19 @@ pub const LIFECYCLE_ACTIONS: [&str; 10] = [
     "kms:ListGrants",
     "kms:ListKeyPolicies",
     "kms:ListResourceTags",
+    // A grant that was made before the lock.
+    "kms:RevokeGrant",
     "kms:ScheduleKeyDeletion",
 ];
 
 /// What an administrator may do besides, while the policy is not locked.
-pub const ADMINISTRATION_ACTIONS: [&str; 12] = [
+pub const ADMINISTRATION_ACTIONS: [&str; 11] = [
     "kms:CreateAlias",
     "kms:DeleteAlias",
     "kms:DisableKeyRotation",
     "kms:EnableKeyRotation",
     "kms:ListKeyRotations",
     CHANGE_OF_POLICY,
-    "kms:RevokeGrant",
     "kms:RotateKeyOnDemand",
     "kms:TagResource",
     "kms:UntagResource",

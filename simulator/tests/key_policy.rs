@@ -23,7 +23,7 @@ const STRANGER: &str = "arn:aws:iam::999999999999:role/parent";
 /// Each action of KMS that concerns a key, sorted by who may ever do it under a policy of ours.
 const ATTESTED: [&str; 2] = ["Decrypt", "GenerateDataKey"];
 const SEEN_BY_THE_ROLE: [&str; 3] = ["DescribeKey", "GetKeyPolicy", "ListGrants"];
-const SEEN_OR_STOPPED_BY_THE_HOLDER: [&str; 10] = [
+const SEEN_OR_STOPPED_BY_THE_HOLDER: [&str; 11] = [
     "CancelKeyDeletion",
     "DescribeKey",
     "DisableKey",
@@ -33,16 +33,16 @@ const SEEN_OR_STOPPED_BY_THE_HOLDER: [&str; 10] = [
     "ListGrants",
     "ListKeyPolicies",
     "ListResourceTags",
+    "RevokeGrant",
     "ScheduleKeyDeletion",
 ];
-const CHANGED_BY_AN_ADMINISTRATOR: [&str; 12] = [
+const CHANGED_BY_AN_ADMINISTRATOR: [&str; 11] = [
     "CreateAlias",
     "DeleteAlias",
     "DisableKeyRotation",
     "EnableKeyRotation",
     "ListKeyRotations",
     "PutKeyPolicy",
-    "RevokeGrant",
     "RotateKeyOnDemand",
     "TagResource",
     "UntagResource",

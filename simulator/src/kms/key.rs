@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use super::{error::Refusal, master_key::MasterKey, operation::Operation, policy_file::PolicyFile};
 
+/// What `ListGrants` returns at most in one page.
+const MAX_PAGE: usize = 100;
+
 /// A KMS key.
 pub struct Key {
     /// What wraps.
@@ -124,21 +127,38 @@ impl Key {
         }})
     }
 
-    /// What `ListGrants` replies.
-    pub fn list_grants(&self) -> Value {
+    /// What `ListGrants` replies: a page of at most `limit`, from the grant that `marker` names.
+    pub fn list_grants(&self, limit: usize, marker: Option<&str>) -> Result<Value, Refusal> {
+        if !(1..=MAX_PAGE).contains(&limit) {
+            return Err(Refusal::validation("Limit must be 1 to 100."));
+        }
+        let first = marker.map_or(Some(0), |marker| marker.parse().ok());
+        let rest = first.and_then(|first: usize| self.grants.get(first..));
+        let (Some(first), Some(rest)) = (first, rest) else {
+            return Err(Refusal::new("InvalidMarkerException", ""));
+        };
+        let page = &rest[..rest.len().min(limit)];
+        let grants: Vec<Value> = (first..)
+            .zip(page)
+            .map(|(number, grant)| self.describe_grant(number, grant))
+            .collect();
+        let mut reply = json!({"Grants": grants, "Truncated": page.len() < rest.len()});
+        if page.len() < rest.len() {
+            reply["NextMarker"] = (first + page.len()).to_string().into();
+        }
+        Ok(reply)
+    }
+
+    fn describe_grant(&self, number: usize, grant: &Grant) -> Value {
         let arn = self.master.arn();
-        let grants = self.grants.iter().enumerate().map(|(number, grant)| {
-            let name = format!("{arn} {number}");
-            let id = digest::digest(&digest::SHA256, name.as_bytes());
-            json!({
-                "GrantId": hex::encode(id),
-                "GranteePrincipal": grant.grantee,
-                "IssuingAccount": format!("arn:aws:iam::{}:root", self.account()),
-                "KeyId": arn,
-                "Operations": grant.operations,
-            })
-        });
-        json!({"Grants": grants.collect::<Vec<_>>(), "Truncated": false})
+        let id = digest::digest(&digest::SHA256, format!("{arn} {number}").as_bytes());
+        json!({
+            "GrantId": hex::encode(id),
+            "GranteePrincipal": grant.grantee,
+            "IssuingAccount": format!("arn:aws:iam::{}:root", self.account()),
+            "KeyId": arn,
+            "Operations": grant.operations,
+        })
     }
 
     fn id(&self) -> &str {

@@ -24,6 +24,9 @@ const KEY_ENCRYPTION_ALGORITHM: &str = "RSAES_OAEP_SHA_256";
 /// The one name that a key policy can have.
 const POLICY_NAME: &str = "default";
 
+/// Grants in one page.
+const DEFAULT_PAGE: usize = 50;
+
 /// A simulated KMS.
 pub struct Kms {
     /// The region that requests are signed for.
@@ -57,6 +60,8 @@ struct Parameters {
     encryption_context: EncryptionContext,
     recipient: Option<RecipientParameters>,
     policy_name: Option<String>,
+    limit: Option<usize>,
+    marker: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -102,7 +107,10 @@ impl Kms {
             Operation::Encrypt => key.encrypt(&parameters),
             Operation::DescribeKey => Ok(key.describe()),
             Operation::GetKeyPolicy => key_policy(&parameters, &in_force),
-            Operation::ListGrants => Ok(key.list_grants()),
+            Operation::ListGrants => {
+                let limit = parameters.limit.unwrap_or(DEFAULT_PAGE);
+                key.list_grants(limit, parameters.marker.as_deref())
+            }
         }
     }
 

@@ -149,3 +149,34 @@ fn a_grant_steps_round_the_policy() {
     assert_eq!(listed["Grants"][0]["GranteePrincipal"], TESTER);
     assert_eq!(listed["Grants"][0]["KeyId"], ARN);
 }
+
+#[test]
+fn grants_come_in_pages() {
+    let mut bench = Bench::new();
+    bench.kms.keys[0].grants = (0..3)
+        .map(|number| Grant {
+            grantee: format!("arn:aws:iam::000000000000:role/{number}"),
+            operations: Vec::new(),
+        })
+        .collect();
+    let mut body = json!({"KeyId": ARN, "Limit": 2});
+    let page = bench.ask(ROLE, "ListGrants", &body).unwrap();
+    assert_eq!(page["Grants"].as_array().unwrap().len(), 2);
+    assert_eq!(page["Truncated"], true);
+    body["Marker"] = page["NextMarker"].clone();
+    let last = bench.ask(ROLE, "ListGrants", &body).unwrap();
+    assert_eq!(last["Grants"].as_array().unwrap().len(), 1);
+    assert_ne!(last["Grants"][0]["GrantId"], page["Grants"][0]["GrantId"]);
+    assert_eq!(last["Truncated"], false);
+    assert_eq!(last.get("NextMarker"), None);
+    for (name, value, code) in [
+        ("Limit", json!(0), "ValidationException"),
+        ("Limit", json!(101), "ValidationException"),
+        ("Marker", json!("x"), "InvalidMarkerException"),
+        ("Marker", json!("4"), "InvalidMarkerException"),
+    ] {
+        let mut body = json!({"KeyId": ARN});
+        body[name] = value;
+        assert_eq!(bench.ask(ROLE, "ListGrants", &body), Err(code));
+    }
+}
