@@ -14,14 +14,14 @@ use std::{
 
 use dauth_attestation::{
     AgeRule, AttestationResult, ChainCacheLimits, DebugMode, Error, Images, NonceRule, Policy,
-    ReferenceValues, TrustAnchors, UserDataRule, Verifier,
+    ReferenceValues, SignatureAlgorithms, TrustAnchors, UserDataRule, Verifier,
 };
 use serde_json::Value;
 
 struct Vector {
     name: String,
     document: Vec<u8>,
-    verifier: Verifier,
+    anchors: TrustAnchors,
     policy: Policy,
     at_ms: u64,
     entry: Value,
@@ -31,10 +31,9 @@ impl Vector {
     fn new(entry: &Value) -> Self {
         let name = text(&entry["file"]);
         let root = fs::read_to_string(folder().join(text(&entry["root"]))).expect("the root");
-        let anchors = TrustAnchors::from_pem(&root).expect("a trust anchor");
         Self {
             document: fs::read(folder().join(&name)).expect("the document"),
-            verifier: Verifier::new(anchors).with_cache(ChainCacheLimits::default()),
+            anchors: TrustAnchors::from_pem(&root).expect("a trust anchor"),
             policy: policy(&entry["policy"]),
             at_ms: number(&entry["at_ms"]),
             entry: entry.clone(),
@@ -42,33 +41,61 @@ impl Vector {
         }
     }
 
-    fn judge(&self) -> Result<AttestationResult, Error> {
-        self.verifier
-            .appraise(&self.document, &self.policy, self.at_ms)
+    /// Judges it twice: the second time from the cache, if it was accepted.
+    fn assert_judged_as_expected(&self, algorithms: SignatureAlgorithms) {
+        let name = &self.name;
+        let verifier = Verifier::with_algorithms(self.anchors.clone(), algorithms)
+            .with_cache(ChainCacheLimits::default());
+        for time in ["first", "second"] {
+            let judged = verifier.appraise(&self.document, &self.policy, self.at_ms);
+            match (judged, self.expected_error()) {
+                (Ok(result), None) => self.assert_claims(&result),
+                (Err(error), Some(expected)) => {
+                    assert_eq!(variant(&error), expected, "{name}: {error}");
+                }
+                (Ok(_), Some(expected)) => panic!("{name} is accepted the {time} time: {expected}"),
+                (Err(error), None) => panic!("{name} is refused: {error}"),
+            }
+        }
     }
 
     /// The rule that is to refuse it; `None` when it is to be accepted.
     fn expected_error(&self) -> Option<&str> {
         self.entry["error"].as_str()
     }
+
+    fn assert_claims(&self, result: &AttestationResult) {
+        let pcrs: BTreeMap<String, Value> = result
+            .pcrs()
+            .map(|(index, value)| (index.to_string(), Value::from(hex::encode(value))))
+            .collect();
+        let optional = |value: Option<&[u8]>| value.map_or(Value::Null, |v| hex::encode(v).into());
+        let read = serde_json::json!({
+            "module_id": result.module_id(),
+            "timestamp_ms": result.timestamp_ms(),
+            "pcrs": pcrs,
+            "public_key": optional(result.public_key()),
+            "user_data": optional(result.user_data()),
+            "nonce": optional(result.nonce()),
+            "chain_valid_from_s": result.chain_valid_from_s(),
+            "chain_valid_until_s": result.chain_valid_until_s(),
+        });
+        assert_eq!(read, self.entry["claims"], "{}", self.name);
+    }
 }
 
 #[test]
 fn each_is_judged_as_its_manifest_says() {
     for vector in vectors() {
-        // The second time from the cache, if it was accepted.
-        for time in ["first", "second"] {
-            match (vector.judge(), vector.expected_error()) {
-                (Ok(result), None) => assert_claims(&result, &vector),
-                (Err(error), Some(expected)) => {
-                    assert_eq!(variant(&error), expected, "{}: {error}", vector.name);
-                }
-                (Ok(_), Some(expected)) => {
-                    panic!("{} is accepted the {time} time: {expected}", vector.name)
-                }
-                (Err(error), None) => panic!("{} is refused: {error}", vector.name),
-            }
-        }
+        vector.assert_judged_as_expected(SignatureAlgorithms::aws_lc_rs());
+    }
+}
+
+#[cfg(feature = "rust-crypto")]
+#[test]
+fn rust_crypto_judges_each_alike() {
+    for vector in vectors() {
+        vector.assert_judged_as_expected(SignatureAlgorithms::rust_crypto());
     }
 }
 
@@ -120,27 +147,6 @@ fn variant(error: &Error) -> String {
 fn identifier(text: &str) -> &str {
     let end = text.find(|next: char| !next.is_ascii_alphanumeric());
     text.split_at(end.unwrap_or(text.len())).0
-}
-
-fn assert_claims(result: &AttestationResult, vector: &Vector) {
-    let claims = &vector.entry["claims"];
-    let name = &vector.name;
-    let pcrs: BTreeMap<String, Value> = result
-        .pcrs()
-        .map(|(index, value)| (index.to_string(), Value::from(hex::encode(value))))
-        .collect();
-    let optional = |value: Option<&[u8]>| value.map_or(Value::Null, |v| hex::encode(v).into());
-    let read = serde_json::json!({
-        "module_id": result.module_id(),
-        "timestamp_ms": result.timestamp_ms(),
-        "pcrs": pcrs,
-        "public_key": optional(result.public_key()),
-        "user_data": optional(result.user_data()),
-        "nonce": optional(result.nonce()),
-        "chain_valid_from_s": result.chain_valid_from_s(),
-        "chain_valid_until_s": result.chain_valid_until_s(),
-    });
-    assert_eq!(&read, claims, "{name}");
 }
 
 fn policy(value: &Value) -> Policy {

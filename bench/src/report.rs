@@ -73,7 +73,7 @@ impl Report {
 
     pub(crate) fn to_text(&self) -> String {
         let mut text = format!(
-            "{} ({}; median of {} rounds)\n",
+            "{} ({}; CPU time, median of {} rounds)\n",
             self.title, self.input, self.rounds
         );
         for line in &self.medians {
