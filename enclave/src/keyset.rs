@@ -24,6 +24,7 @@ mod error;
 mod file;
 mod generation;
 mod keeper;
+mod moment;
 mod receipt_key;
 mod schedule;
 mod secrets;

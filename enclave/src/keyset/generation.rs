@@ -15,6 +15,7 @@ use super::{
     draft::{Draft, NewKeys, Renewal},
     entropy::{Entropy, random},
     file::File,
+    moment::Moment,
     secrets,
 };
 use crate::{
@@ -29,7 +30,7 @@ use crate::{
 /// Of several enclaves that create at once one stores its keyset. The others find that there is one
 /// already, and [`load`] it.
 pub async fn create(context: &KeysetContext, now_s: u64) -> Result<(), KeysetError> {
-    let now_ms = now_s.saturating_mul(1000);
+    let time = Moment::given(now_s.saturating_mul(1000));
     let kinds = [KeyKind::Recipient, KeyKind::Record, KeyKind::Receipt].into();
     let attester = Arc::clone(&context.attester);
     let (id, new) = blocking(move || {
@@ -38,8 +39,8 @@ pub async fn create(context: &KeysetContext, now_s: u64) -> Result<(), KeysetErr
         Ok((*random(&mut entropy)?, new))
     })
     .await?;
-    let draft = Draft::first(&context.configuration, id, new, now_ms)?;
-    let (bytes, _) = bear(context, draft, now_ms).await?;
+    let draft = Draft::first(&context.configuration, id, new, time.given_ms())?;
+    let (bytes, _) = bear(context, draft, time).await?;
     match context.host.put_keyset(&bytes).await? {
         PutKeyset::Stored => {}
         PutKeyset::OtherStands => return Err(KeysetError::AlreadyThere),
@@ -82,7 +83,8 @@ pub(super) async fn renew(
     renewal: &Renewal,
     now_ms: u64,
 ) -> Result<Keyset, OrderResult> {
-    let made = bear_next(context, keyset, renewal, now_ms).await;
+    let time = Moment::given(now_ms);
+    let made = bear_next(context, keyset, renewal, time).await;
     let (bytes, next) = made.map_err(|error| error.order_result(OrderResult::NotMade))?;
     let put = context.host.replace_keyset(&bytes, keyset.tag()).await;
     match put.map_err(|_| OrderResult::NotStored)? {
@@ -90,7 +92,7 @@ pub(super) async fn renew(
             Ok(Some(stored)) if stored == bytes => Ok(next),
             _ => Err(OrderResult::NotStored),
         },
-        PutKeyset::OtherStands => load_at(context, now_ms)
+        PutKeyset::OtherStands => load_at(context, time.now_ms())
             .await
             .and_then(|other| keyset.is_followed_by(&other).map(|()| other))
             .map_err(|error| error.order_result(OrderResult::KeysetRefused)),
@@ -101,13 +103,19 @@ async fn bear_next(
     context: &KeysetContext,
     keyset: &Keyset,
     renewal: &Renewal,
-    now_ms: u64,
+    time: Moment,
 ) -> Result<(Vec<u8>, Keyset), KeysetError> {
     let attester = Arc::clone(&context.attester);
     let kinds = renewal.renew.clone();
     let new = blocking(move || NewKeys::generate(&kinds, &mut Entropy::new(&*attester))).await?;
-    let draft = Draft::next(keyset, &context.configuration, renewal, new, now_ms)?;
-    bear(context, draft, now_ms).await
+    let draft = Draft::next(
+        keyset,
+        &context.configuration,
+        renewal,
+        new,
+        time.given_ms(),
+    )?;
+    bear(context, draft, time).await
 }
 
 /// Loads the keyset: the birth document is verified before KMS is asked for anything.
@@ -160,16 +168,16 @@ pub(super) async fn released(
 async fn bear(
     context: &KeysetContext,
     draft: Draft,
-    now_ms: u64,
+    time: Moment,
 ) -> Result<(Vec<u8>, Keyset), KeysetError> {
     let data_key = context.data_keys.generate().await?;
     let attester = Arc::clone(&context.attester);
     let mut file = blocking(move || give_birth(&*attester, draft, data_key)).await?;
     let running = context.running().await?;
-    let rules = context.rules(&running, now_ms);
+    let rules = context.rules(&running, time.now_ms());
     file.created_ms = rules.time_of_birth(&file.birth)?;
     let bytes = file.to_cbor()?;
-    let keyset = open(context, &bytes, now_ms).await?;
+    let keyset = open(context, &bytes, time.now_ms()).await?;
     Ok((bytes, keyset))
 }
 

@@ -80,10 +80,8 @@ impl Keeper {
     pub async fn refresh(&self) -> Arc<Serving> {
         let asking = async {
             let mut reading = self.reading().await;
-            if !reading.is_recent(REFRESH_INTERVAL)
-                && let Some(now_ms) = self.now_ms()
-            {
-                self.read(&mut reading, now_ms).await;
+            if !reading.is_recent(REFRESH_INTERVAL) {
+                self.read(&mut reading).await;
             }
         };
         let _ = timeout(REFRESH_TIMEOUT, asking).await;

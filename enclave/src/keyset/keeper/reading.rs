@@ -50,14 +50,14 @@ impl Reading {
 
 impl Keeper {
     /// Takes over a later generation, if the parent has one.
-    pub(super) async fn read(&self, reading: &mut Reading, now_ms: u64) {
+    pub(super) async fn read(&self, reading: &mut Reading) {
         reading.asked = Some(Instant::now());
-        self.take_over(reading, now_ms).await;
+        self.take_over(reading).await;
         // Whoever waited meanwhile has this answer.
         reading.asked = Some(Instant::now());
     }
 
-    async fn take_over(&self, reading: &mut Reading, now_ms: u64) {
+    async fn take_over(&self, reading: &mut Reading) {
         let serving = self.current();
         let known = match &reading.refused {
             Some(Refused {
@@ -82,6 +82,10 @@ impl Keeper {
             Some(Again::Later(patience)) if !patience.is_over() => return,
             _ => {}
         }
+        // Without a time nothing is verified, and nothing served either.
+        let Some(now_ms) = self.now_ms() else {
+            return;
+        };
         match self.later(serving.keyset(), &bytes, now_ms).await {
             Ok(keyset) => {
                 reading.refused = None;

@@ -38,21 +38,22 @@ impl Keeper {
 
     /// Looks once. What the parent or KMS do wrong leaves what serves as it is.
     pub(in crate::keyset) async fn look(&self, watch: &mut Watch) {
-        let Some(now_ms) = self.now_ms() else {
-            return;
-        };
-        self.read(&mut *self.reading().await, now_ms).await;
-        self.obey(watch, now_ms).await;
-        self.follow_schedule(watch, now_ms).await;
+        self.read(&mut *self.reading().await).await;
+        self.obey(watch).await;
+        self.follow_schedule(watch).await;
     }
 
-    async fn obey(&self, watch: &mut Watch, now_ms: u64) {
+    async fn obey(&self, watch: &mut Watch) {
         let host = &self.context().host;
         let Ok(order) = host.order().await else {
             return;
         };
         // Creation is over once a keyset serves.
         let KeysetOrder::Change(order) = order.keyset else {
+            return;
+        };
+        // An order waits until the clock is to be trusted.
+        let Some(now_ms) = self.now_ms() else {
             return;
         };
         let outcome = match watch.answered.take() {
@@ -68,7 +69,7 @@ impl Keeper {
         let mut result = self.change(order, now_ms).await;
         if matches!(result, OrderResult::NotStored | OrderResult::KeysetRefused) {
             // It may be stored all the same, or another enclave was faster.
-            self.read(&mut *self.reading().await, now_ms).await;
+            self.read(&mut *self.reading().await).await;
             if self.current().keyset().generation() > order.from_generation {
                 result = OrderResult::Done;
             }
@@ -105,7 +106,10 @@ impl Keeper {
         }
     }
 
-    async fn follow_schedule(&self, watch: &mut Watch, now_ms: u64) {
+    async fn follow_schedule(&self, watch: &mut Watch) {
+        let Some(now_ms) = self.now_ms() else {
+            return;
+        };
         let serving = self.current();
         let keyset = serving.keyset();
         let rotation = self

@@ -5,8 +5,12 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
+use tokio::time::Instant;
+
+use super::nsm::Nsm;
 use crate::{
     keyset::data_keys::DataKeys,
     kms::{DataKey, ErrorCode, GeneratedDataKey, KmsError},
@@ -36,6 +40,18 @@ struct State {
     made: Mutex<HashMap<Vec<u8>, [u8; 32]>>,
     fault: Mutex<KmsFault>,
     asked: AtomicUsize,
+    slow: Mutex<Option<Slow>>,
+}
+
+/// How long a slow KMS takes.
+const SLOW: Duration = Duration::from_secs(40);
+
+/// The module whose time passes meanwhile, and since when.
+#[derive(Clone)]
+struct Slow {
+    nsm: Arc<Nsm>,
+    at: Instant,
+    at_ms: u64,
 }
 
 impl Kms {
@@ -44,11 +60,30 @@ impl Kms {
             made: Mutex::default(),
             fault: Mutex::new(KmsFault::None),
             asked: AtomicUsize::new(0),
+            slow: Mutex::default(),
         }))
     }
 
     pub(crate) fn fail(&self, fault: KmsFault) {
         *self.0.fault.lock().unwrap() = fault;
+    }
+
+    /// From now on it takes its time, which passes for this module too.
+    pub(crate) fn slow_down(&self, nsm: Arc<Nsm>) {
+        *self.0.slow.lock().unwrap() = Some(Slow {
+            at: Instant::now(),
+            at_ms: nsm.now_ms(),
+            nsm,
+        });
+    }
+
+    async fn take_time(&self) {
+        let slow = self.0.slow.lock().unwrap().clone();
+        if let Some(Slow { nsm, at, at_ms }) = slow {
+            tokio::time::sleep(SLOW).await;
+            let passed_ms = u64::try_from(at.elapsed().as_millis()).unwrap();
+            nsm.pass_ms((at_ms + passed_ms).saturating_sub(nsm.now_ms()));
+        }
     }
 
     /// How many requests there were.
@@ -113,7 +148,10 @@ impl KmsKey {
 
 impl DataKeys for KmsKey {
     fn generate(&self) -> BoxFuture<'_, Result<GeneratedDataKey, KmsError>> {
-        Box::pin(async { self.generate_now() })
+        Box::pin(async {
+            self.kms.take_time().await;
+            self.generate_now()
+        })
     }
 
     fn decrypt<'a>(
@@ -121,6 +159,9 @@ impl DataKeys for KmsKey {
         key_arn: &'a str,
         wrapped: &'a [u8],
     ) -> BoxFuture<'a, Result<DataKey, KmsError>> {
-        Box::pin(async move { self.decrypt_now(key_arn, wrapped) })
+        Box::pin(async move {
+            self.kms.take_time().await;
+            self.decrypt_now(key_arn, wrapped)
+        })
     }
 }

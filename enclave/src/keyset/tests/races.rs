@@ -92,3 +92,18 @@ async fn a_generation_that_is_verified_late_replaces_no_later_one() {
     assert_eq!(keeper.current().keyset().generation(), 3);
     assert_eq!(fleet.events(&keeper, "keyset_changed").await.len(), 1);
 }
+
+/// The birth document is dated when KMS has answered, and another's may be later still.
+#[tokio::test(start_paused = true)]
+async fn a_kms_that_takes_its_time_delays_and_spoils_nothing() {
+    let fleet = Fleet::new();
+    fleet.kms.slow_down(fleet.nsm());
+    let context = fleet.context();
+    create(&context, fleet.now_ms() / 1000).await.unwrap();
+    let keysets = [fleet.load().await.unwrap(), fleet.load().await.unwrap()];
+    let (a, b) = tokio::join!(
+        fleet.change(&keysets[0], [KeyKind::Recipient]),
+        fleet.change(&keysets[1], [KeyKind::Recipient]),
+    );
+    assert_eq!(a.unwrap().statement, b.unwrap().statement);
+}
