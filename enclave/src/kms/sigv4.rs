@@ -206,6 +206,33 @@ mod tests {
         );
     }
 
+    /// Cases post-header-key-sort, post-x-www-form-urlencoded (without a hash header) and
+    /// post-sts-header-before.
+    #[test]
+    fn signs_other_headers_a_body_and_a_token_as_the_published_suite() {
+        let sorted = [VANILLA[0], ("my-header1", "value1"), VANILLA[1]];
+        assert!(
+            sign("POST", &sorted, b"")
+                .ends_with("=c5410059b04c1ee005303aed430f6e6645f61f4dc9e1461ec8f8916fdf18852c")
+        );
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        assert!(
+            sign("POST", &[form, VANILLA[0], VANILLA[1]], b"Param1=value1")
+                .ends_with("=ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a")
+        );
+        let token = (
+            "x-amz-security-token",
+            "AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZTwdQWLWsKWHGBuFqwAeMicRXm\
+             xfpSPfIeoIYRqTflfKD8YUuwthAx7mSEI/qkPpKPi/kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKsburEDy\
+             0KPkyQDYwT7WZ0wq5VSXDvp75YU9HFvlRd8Tx6q6fE8YQcHNVXAkiY9q6d+xo0rKwT38xVqr7ZD0u0iPPkUL64l\
+             IZbqBAz+scqKmlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx3iSIlTJabIQwj2ICCR/oLxBA==",
+        );
+        assert!(
+            sign("POST", &[VANILLA[0], VANILLA[1], token], b"")
+                .ends_with("=85d96828115b5dc0cfc3bd16ad9e210dd772bbebba041836c64533a82be05ead")
+        );
+    }
+
     #[test]
     fn canonical_request_is_the_published_one() {
         let request = SignedRequest {

@@ -6,6 +6,7 @@ use aws_lc_rs::rsa::{KeySize, OaepPublicEncryptingKey, PrivateDecryptingKey};
 use super::*;
 
 mod draft;
+mod openssl;
 use draft::{Draft, algorithm, indefinite, oid, tlv};
 
 const DATA_KEY: &[u8; 32] = b"a data key of thirty-two bytes!!";
