@@ -1,24 +1,24 @@
 //! `dauth attest`: look at evidence, and say in one sentence why it is refused.
+mod document;
+mod print;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
-    io::Read,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use base64::{Engine, engine::general_purpose};
 use clap::{Args, Subcommand};
 use dauth_attestation::{
-    AgeRule, Appraisal, AttestationResult, DebugMode, Images, MAX_DOCUMENT_BYTES, NonceRule,
-    Policy, ReferenceValues, TrustAnchors, appraise,
+    AgeRule, Appraisal, DebugMode, Error, Images, NonceRule, Policy, ReferenceValues, TrustAnchors,
+    appraise,
 };
-use serde_json::json;
 
 use crate::{
     duration,
     failure::{Failure, sentence},
-    output::{Output, utc},
+    output::Output,
 };
 
 /// Commands on evidence.
@@ -31,7 +31,7 @@ pub(crate) enum Attest {
     /// prove nothing and are refused.
     Verify(Verify),
     /// Fetch fresh evidence from the enclave of the profile, verify it against the profile's trust
-    /// policy, and print it.
+    /// policy, and print it, with the keyset and the KMS key that it names.
     Fetch(Fetch),
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Verify {
     #[arg(long = "pcr", value_name = "N=HEX", value_parser = parse_pcr)]
     pcrs: Vec<(u16, Vec<u8>)>,
     /// The nonce that the document must carry.
-    #[arg(long, value_name = "HEX", value_parser = parse_hex)]
+    #[arg(long, value_name = "HEX", value_parser = parse_nonce)]
     nonce: Option<Bytes>,
     /// Judge the certificates at this time instead of now.
     #[arg(long, value_name = "RFC3339")]
@@ -81,6 +81,13 @@ fn parse_hex(text: &str) -> Result<Bytes, String> {
     hex::decode(text).map_err(|_| format!("'{text}' is not hexadecimal"))
 }
 
+fn parse_nonce(text: &str) -> Result<Bytes, String> {
+    match parse_hex(text)? {
+        nonce if nonce.is_empty() => Err("a nonce has at least one byte".to_owned()),
+        nonce => Ok(nonce),
+    }
+}
+
 fn parse_pcr(text: &str) -> Result<(u16, Bytes), String> {
     let (index, value) = text.split_once('=').ok_or("write N=HEX, as in 0=8af1…")?;
     let index = index
@@ -99,7 +106,7 @@ fn parse_pcr(text: &str) -> Result<(u16, Bytes), String> {
 
 impl Verify {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let document = decode(&read(&self.file)?)?;
+        let document = document::read(&self.file)?;
         let anchors = match &self.root {
             None => TrustAnchors::aws_nitro(),
             Some(file) => root(file)?,
@@ -123,14 +130,26 @@ impl Verify {
             now_ms,
         };
         let result = appraise(&document, &appraisal).map_err(|error| {
-            Failure::refused(format!(
-                "{}: refused: {}",
-                self.file.display(),
-                sentence(&error)
-            ))
+            let (file, reason) = (document::name_of(&self.file), sentence(&error));
+            let remedy = self.remedy(&error).unwrap_or_default();
+            Failure::refused(format!("{file}: refused: {reason}{remedy}"))
         })?;
-        print(&result, Output::from_flag(self.json));
+        print::document(&result, Output::from_flag(self.json));
         Ok(())
+    }
+
+    /// What to do, where an option that was not given would change the answer.
+    fn remedy(&self, error: &Error) -> Option<&'static str> {
+        match error {
+            Error::Expired { .. } | Error::NotYetValid { .. } if self.at.is_none() => {
+                Some("; name the time to judge it at with --at")
+            }
+            Error::UnknownRoot if self.root.is_none() => {
+                Some("; it is not a document of AWS, unless its root is named with --root")
+            }
+            Error::DebugMode(_) => Some("; --allow-debug accepts it, for diagnosis alone"),
+            _ => None,
+        }
     }
 
     fn images(&self) -> Result<Images, Failure> {
@@ -164,7 +183,9 @@ impl Fetch {
             fs::write(file, evidence.document())
                 .map_err(|e| Failure::refused(format!("cannot write {}: {e}", file.display())))?;
         }
-        print(evidence.attestation_result(), Output::from_flag(self.json));
+        let keys = evidence.key_configuration();
+        let output = Output::from_flag(self.json);
+        print::evidence(evidence.attestation_result(), keys, output);
         Ok(())
     }
 }
@@ -174,80 +195,4 @@ fn root(file: &Path) -> Result<TrustAnchors, Failure> {
         .map_err(|e| Failure::refused(format!("cannot read {}: {e}", file.display())))?;
     TrustAnchors::from_pem(&pem)
         .map_err(|e| Failure::refused(format!("{}: {}", file.display(), sentence(&e))))
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    // Base64 with line breaks takes less than twice the bytes.
-    let limit = 2 * MAX_DOCUMENT_BYTES as u64;
-    let mut bytes = Vec::new();
-    let result = if file == Path::new("-") {
-        std::io::stdin().take(limit + 1).read_to_end(&mut bytes)
-    } else {
-        fs::File::open(file).and_then(|f| f.take(limit + 1).read_to_end(&mut bytes))
-    };
-    result.map_err(|e| Failure::refused(format!("cannot read {}: {e}", file.display())))?;
-    if bytes.len() as u64 > limit {
-        return Err(Failure::refused(format!(
-            "{} is too long for a document",
-            file.display()
-        )));
-    }
-    Ok(bytes)
-}
-
-/// A raw document begins with a CBOR array or tag, which no base64 text does.
-fn decode(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
-    if matches!(bytes.first(), Some(0x80..)) {
-        return Ok(bytes.to_vec());
-    }
-    let text: Vec<u8> = bytes
-        .iter()
-        .copied()
-        .filter(|b| !b.is_ascii_whitespace())
-        .collect();
-    general_purpose::STANDARD
-        .decode(&text)
-        .or_else(|_| general_purpose::STANDARD_NO_PAD.decode(&text))
-        .or_else(|_| general_purpose::URL_SAFE_NO_PAD.decode(&text))
-        .map_err(|_| Failure::refused("the file is neither a COSE_Sign1 document nor its base64"))
-}
-
-fn print(result: &AttestationResult, output: Output) {
-    let hex_of = |bytes: Option<&[u8]>| bytes.map(hex::encode);
-    let pcrs: Vec<(u16, String)> = result
-        .pcrs()
-        .map(|(index, value)| (index, hex::encode(value)))
-        .collect();
-    let valid = (result.chain_valid_from_s(), result.chain_valid_until_s());
-    match output {
-        Output::Json => crate::output::json(&json!({
-            "module_id": result.module_id(),
-            "timestamp_ms": result.timestamp_ms(),
-            "timestamp": utc(result.timestamp_ms() / 1000),
-            "digest": result.digest(),
-            "pcrs": pcrs.iter().map(|(i, v)| (i.to_string(), v.as_str())).collect::<BTreeMap<_, _>>(),
-            "chain": { "valid_from": utc(valid.0), "valid_until": utc(valid.1) },
-            "user_data": hex_of(result.user_data()),
-            "public_key": hex_of(result.public_key()),
-            "nonce": hex_of(result.nonce()),
-        })),
-        Output::Text => {
-            let field = |name: &str, value: &str| anstream::println!("{name:<12} {value}");
-            let optional =
-                |bytes: Option<&[u8]>| hex_of(bytes).unwrap_or_else(|| "none".to_owned());
-            field("module id", result.module_id());
-            field("timestamp", &utc(result.timestamp_ms() / 1000));
-            field("digest", result.digest());
-            field(
-                "chain",
-                &format!("valid from {} until {}", utc(valid.0), utc(valid.1)),
-            );
-            for (index, value) in &pcrs {
-                field(&format!("PCR{index}"), value);
-            }
-            field("user_data", &optional(result.user_data()));
-            field("public_key", &optional(result.public_key()));
-            field("nonce", &optional(result.nonce()));
-        }
-    }
 }
