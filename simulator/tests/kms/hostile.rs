@@ -10,6 +10,7 @@ use dauth_enclave::{
 };
 
 mod credentials;
+mod custody;
 mod enclave;
 mod parent;
 mod refusals;

@@ -1,5 +1,6 @@
 //! The KMS: it has a genuine answer, and changes it on its way out.
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     mem,
     net::SocketAddr,
@@ -41,6 +42,8 @@ struct State {
     log: Mutex<Log>,
     tampering: Mutex<Option<(&'static str, Tampering)>>,
     refusals: Mutex<(&'static str, Vec<(u16, &'static str)>)>,
+    /// Replies about the key, by target, the last one first; the first one is given for ever.
+    about_the_key: Mutex<BTreeMap<&'static str, Vec<String>>>,
 }
 
 #[derive(Default)]
@@ -93,6 +96,13 @@ impl HostileKms {
     /// Refuses as many requests of this target as these, the last one first.
     pub(super) fn refuse(&self, target: &'static str, refusals: &[(u16, &'static str)]) {
         *self.state.refusals.lock().unwrap() = (target, refusals.to_vec());
+    }
+
+    /// Answers requests of this target by these, one after the other; the last one is repeated.
+    pub(super) fn describe(&self, target: &'static str, replies: &[&str]) {
+        let replies = replies.iter().rev().map(|reply| (*reply).to_owned());
+        let mut all = self.state.about_the_key.lock().unwrap();
+        all.insert(target, replies.collect());
     }
 
     /// Connections and requests since it was last told.
@@ -148,12 +158,18 @@ impl State {
             log.requests.push((target.clone(), body.len()));
             let access_key = authorization.split(['=', '/']).nth(1).unwrap();
             log.access_keys.push(access_key.to_owned());
-            log.keys
-                .push(format!("{} {}", parameters["KeyId"], document.unwrap()));
+            log.keys.push(format!(
+                "{} {}",
+                parameters["KeyId"],
+                document.unwrap_or_default()
+            ));
         }
         if let Some((status, code)) = self.refusal(&target) {
             let body = json!({ "__type": code }).to_string();
             return reply(status, body.into());
+        }
+        if document.is_none() {
+            return reply(200, self.about_the_key(&target).into());
         }
         let recipient = Recipient::new(BASE64_STANDARD.decode(document.unwrap()).unwrap());
         let genuine = genuine(&recipient, parameters["KeyId"].as_str().unwrap());
@@ -166,6 +182,15 @@ impl State {
 }
 
 impl State {
+    fn about_the_key(&self, target: &str) -> String {
+        let mut all = self.about_the_key.lock().unwrap();
+        let replies = all.get_mut(target).unwrap();
+        if replies.len() > 1 {
+            return replies.pop().unwrap();
+        }
+        replies[0].clone()
+    }
+
     fn refusal(&self, target: &str) -> Option<(u16, &'static str)> {
         let mut refusals = self.refusals.lock().unwrap();
         if refusals.0 == target {
