@@ -5,7 +5,6 @@ use service::{Answer, Asked, CREDENTIALS, ROLE, Service, TOKEN, credentials};
 use super::*;
 use crate::configuration;
 
-mod secrecy;
 mod service;
 
 const START: Timestamp = Timestamp::constant(1_800_000_000, 0);
