@@ -1,10 +1,17 @@
 //! Durations as people write them: `30d`, `12h`, `5m`, `90s`.
 use std::time::Duration;
 
-/// Parses a whole number and one unit.
+/// Parses a whole number, not zero, and one unit.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    let invalid =
-        || format!("'{text}' is not a duration: write a number and s, m, h or d, as in 30d");
+    match parse_age(text)? {
+        Duration::ZERO => Err(not_one(text)),
+        duration => Ok(duration),
+    }
+}
+
+/// Parses an age, which may be zero.
+pub(crate) fn parse_age(text: &str) -> Result<Duration, String> {
+    let invalid = || not_one(text);
     let (digits, seconds) = match text.char_indices().last() {
         Some((at, 's')) => (&text[..at], 1),
         Some((at, 'm')) => (&text[..at], 60),
@@ -15,14 +22,23 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let number: u64 = digits.parse().map_err(|_| invalid())?;
     number
         .checked_mul(seconds)
-        .filter(|s| *s > 0)
         .map(Duration::from_secs)
         .ok_or_else(invalid)
+}
+
+fn not_one(text: &str) -> String {
+    format!("'{text}' is not a duration: write a number and s, m, h or d, as in 30d")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_lasts_for_no_time_but_may_have_happened_now() {
+        assert!(parse("0s").is_err());
+        assert_eq!(parse_age("0s"), Ok(Duration::ZERO));
+    }
 
     #[test]
     fn units() {

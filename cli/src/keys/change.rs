@@ -41,8 +41,8 @@ pub(crate) struct Rotate {
 pub(crate) struct Retire {
     #[command(flatten)]
     asked: Asked,
-    /// How long ago a record key must have been replaced to be forgotten, as in 30d.
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    /// How long ago a record key must have been replaced to be forgotten, as in 30d; 0s forgets all.
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_age)]
     older_than: Duration,
 }
 
