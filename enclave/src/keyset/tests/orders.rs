@@ -103,17 +103,46 @@ async fn an_order_that_fails_leaves_what_serves_and_says_why() {
     assert_eq!(fleet.load().await.unwrap().generation(), 1);
 }
 
+/// A parent that gives the same order again and again makes neither KMS nor the module work again.
+#[tokio::test]
+async fn an_order_that_failed_is_not_tried_again() {
+    let fleet = Fleet::with_keyset().await;
+    let keeper = fleet.keeper().await;
+    fleet.kms.fail(KmsFault::Denies);
+    fleet.parent.fail(ParentFault::TakesNoOutcome);
+    fleet.parent.state().order = Some(change(1, [KeyKind::Record]));
+    let asked = fleet.kms.asked();
+    let mut watch = Watch::default();
+    for _ in 0..3 {
+        keeper.look(&mut watch).await;
+    }
+    assert_eq!(fleet.kms.asked(), asked + 1);
+    assert_eq!(fleet.parent.state().outcomes.len(), 3);
+    let events = fleet.events(&keeper, "keyset_change_refused").await;
+    assert_eq!(events.len(), 1);
+}
+
 /// The answer to the PUT is lost, but not what was put.
 #[tokio::test]
 async fn what_was_stored_after_all_is_done() {
     let fleet = Fleet::with_keyset().await;
     let keeper = fleet.keeper().await;
+    fleet.parent.fail(ParentFault::LosesAnswer);
+    fleet.parent.state().order = Some(change(1, [KeyKind::Record]));
+    keeper.look(&mut Watch::default()).await;
+    assert_eq!(generation(&keeper), 2);
+    let outcome = fleet.parent.state().outcomes.pop().unwrap();
+    assert_eq!((outcome.result, outcome.generation), (OrderResult::Done, 2));
+    assert_eq!(fleet.load().await.unwrap().generation(), 2);
+}
+
+#[tokio::test]
+async fn what_another_enclave_has_carried_out_is_done() {
+    let fleet = Fleet::with_keyset().await;
+    let keeper = fleet.keeper().await;
     let keyset = fleet.load().await.unwrap();
-    let next = fleet.parent.clone();
     fleet.change(&keyset, [KeyKind::Record]).await.unwrap();
-    let stored = next.file();
-    let rival = fleet.keeper().await;
-    assert_eq!(generation(&rival), 2);
+    let stored = fleet.parent.file();
     // The keeper reads before it obeys, so that it is done without another change.
     fleet.parent.state().order = Some(change(1, [KeyKind::Record]));
     keeper.look(&mut Watch::default()).await;

@@ -29,6 +29,8 @@ pub(crate) enum ParentFault {
     Forgets,
     /// It stores these bytes instead.
     StoresInstead(Vec<u8>),
+    /// It stores, and its answer is lost.
+    LosesAnswer,
     /// It takes no outcome of an order.
     TakesNoOutcome,
     /// It answers nothing.
@@ -101,12 +103,15 @@ impl Parent {
                 let Some(status) = status.filter(|_| fault != ParentFault::AlwaysTaken) else {
                     return reply(412, "");
                 };
-                match fault {
+                match &fault {
                     ParentFault::Forgets => {}
-                    ParentFault::StoresInstead(bytes) => state.file = Some(bytes),
+                    ParentFault::StoresInstead(bytes) => state.file = Some(bytes.clone()),
                     _ => state.file = Some(body.to_vec()),
                 }
-                reply(status, "")
+                match fault {
+                    ParentFault::LosesAnswer => reply(503, ""),
+                    _ => reply(status, ""),
+                }
             }
             (&Method::GET, host::ORDER) => {
                 let keyset = state.order.clone().unwrap_or(KeysetOrder::Load);
