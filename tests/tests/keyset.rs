@@ -82,6 +82,10 @@ fn keyset_by_another_image(victim: &Path) -> Vec<u8> {
     ] {
         fs::remove_file(dir.join(made)).unwrap();
     }
+    // The attacker's clients know no other keyset.
+    for seen in ["profile.keyset.json", "mcp/seen-keyset.json"] {
+        let _ = fs::remove_file(dir.join(seen));
+    }
     let ran = simulate_once(&dir, &[]);
     assert_eq!(ran.code, 0, "the attacker's own deployment works: {ran:?}");
     fs::read(dir.join(KEYSET)).unwrap()
