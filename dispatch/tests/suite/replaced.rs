@@ -246,7 +246,7 @@ async fn calls_above_the_last_one_taken_are_made_elsewhere() {
             h2.abrupt_shutdown(h2::Reason::NO_ERROR);
             while h2.accept().await.is_some() {}
             // Dropped now, the socket would take back what the client has not read.
-            std::future::pending().await;
+            std::future::pending::<()>().await;
         }
     })
     .await;
