@@ -192,9 +192,7 @@ async fn key_policy(
         configuration,
         configuration_bytes,
     })?;
-    let mut images = configuration.predecessors.clone();
-    images.push(running);
-    custody::check(&client, configuration.kms.key_policy, &images).await
+    custody::check(&client, configuration.kms.key_policy, &running).await
 }
 
 async fn obtain_keyset(context: &KeysetContext, host: &HostServices) -> Result<Keyset, BootError> {

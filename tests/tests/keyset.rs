@@ -116,7 +116,7 @@ fn a_keyset_that_another_made_under_the_same_kms_key_is_refused() {
         ("birth", "birth document does not verify"),
         ("statement", "birth document is another keyset's"),
         ("wrapped_key", "not the one that it was born with"),
-        ("sealed", "does not open under its data key"),
+        ("sealed", "KMS released no data key that opens the keyset"),
     ] {
         fs::write(&file, with_a_bit_changed(&own, field)).unwrap();
         assert_no_boot(&stack.simulate_once(&[]), words);

@@ -56,8 +56,8 @@ fn locked(policy: &KeyPolicy, holder: &PrincipalArn) -> [String; 3] {
         "LOCKED FOR EVER. Once it is in force, nobody can change this policy, the account's root \
          user included. The key serves these images with these configurations alone. Any other \
          image, and any change of the configuration, needs a new key, and owners who seal their \
-         credentials again. An enclave that checks the lock starts only if every image named is its \
-         own or a predecessor in its configuration."
+         credentials again. An enclave that checks the lock starts only if the one image named is \
+         its own, and has its keyset made under the lock."
             .to_owned(),
         format!(
             "{holder} may still look at the key, disable it and delete it. Without the key, no \

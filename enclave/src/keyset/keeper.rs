@@ -4,7 +4,10 @@
 //! parent, which may serve any file that it ever had, nor KMS can make an enclave that runs go back
 //! or go without. Calls under way hold the generation that they began with.
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -25,7 +28,7 @@ use reading::Reading;
 pub(super) use watching::Watch;
 
 /// The parent is asked for a later generation at most this often on behalf of calls.
-const REFRESH_INTERVAL: Duration = Duration::from_millis(500);
+const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
 /// How long a call waits for the answer.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -44,6 +47,8 @@ struct Kept {
     serving: RwLock<Arc<Serving>>,
     /// Held by the one that reads the parent's file.
     reading: Mutex<Reading>,
+    /// How many readings have begun.
+    readings: AtomicU64,
 }
 
 impl Keeper {
@@ -63,6 +68,7 @@ impl Keeper {
             events,
             serving: RwLock::new(serving),
             reading: Mutex::default(),
+            readings: AtomicU64::default(),
         }))
     }
 
@@ -75,12 +81,15 @@ impl Keeper {
     /// The same, after asking the parent for a later one: for a key id that [`Keeper::current`]
     /// does not know, because another enclave of the fleet has changed the keyset.
     ///
-    /// It asks at most twice a second, however many wait for the answer, and waits for at most five
-    /// seconds.
+    /// It asks at most five times a second, however many wait for the answer, and waits for at most
+    /// five seconds.
     pub async fn refresh(&self) -> Arc<Serving> {
+        let readings = self.0.readings.load(Ordering::Acquire);
         let asking = async {
             let mut reading = self.reading().await;
-            if !reading.is_recent(REFRESH_INTERVAL) {
+            // A reading that began before the need arose may be older than the key that is missing.
+            if self.0.readings.load(Ordering::Acquire) == readings {
+                reading.pause(REFRESH_INTERVAL).await;
                 self.read(&mut reading).await;
             }
         };

@@ -22,16 +22,16 @@ const MAX_GRANT_PAGES: u32 = 64;
 
 /// Finds out whether `rule` holds for the client's key, and says which one was found to hold.
 ///
-/// `images` are the running image and configuration and its measured predecessors: what may use
-/// a locked key. Nothing is asked of KMS for [`KeyPolicyRule::Unchecked`].
+/// `image` is the running image and configuration: what alone may use a locked key. The keyset was
+/// then made by it, under a key that it had found locked. Nothing is asked of KMS for [`KeyPolicyRule::Unchecked`].
 pub async fn check(
     client: &KmsClient,
     rule: KeyPolicyRule,
-    images: &[Predecessor],
+    image: &Predecessor,
 ) -> Result<KeyPolicyRule, CustodyError> {
     match rule {
         KeyPolicyRule::Unchecked => {}
-        KeyPolicyRule::Locked => Key(client).require_locked(images).await?,
+        KeyPolicyRule::Locked => Key(client).require_locked(image).await?,
     }
     Ok(rule)
 }
@@ -154,7 +154,7 @@ impl Key<'_> {
         &self.0.kms.key_arn
     }
 
-    async fn require_locked(&self, images: &[Predecessor]) -> Result<(), CustodyError> {
+    async fn require_locked(&self, image: &Predecessor) -> Result<(), CustodyError> {
         let question = || Question {
             key_id: self.arn(),
             ..Question::default()
@@ -169,7 +169,7 @@ impl Key<'_> {
         let reply: PolicyReply = self.ask(Inspection::GetKeyPolicy, question).await?;
         let custody = Custody {
             key_arn: self.arn(),
-            images,
+            images: std::slice::from_ref(image),
         };
         custody.require_locked(&reply.policy)?;
         self.require_no_grant().await

@@ -271,9 +271,8 @@ impl Image {
             configuration: &self.configuration,
             configuration_bytes: &bytes,
         })?;
-        let mut images = self.configuration.predecessors.clone();
-        images.push(self.measurement());
-        custody::check(&client, self.configuration.kms.key_policy, &images).await
+        let image = self.measurement();
+        custody::check(&client, self.configuration.kms.key_policy, &image).await
     }
 
     pub(crate) fn context(&self, host: &Host) -> KeysetContext {

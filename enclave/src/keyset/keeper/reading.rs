@@ -1,8 +1,8 @@
 //! What the parent offers in the place of the generation that serves.
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use dauth_protocol::host::keyset_tag;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::{Keeper, patience::Patience};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Reading {
     /// When the parent was last asked.
-    asked: Option<Instant>,
+    began: Option<Instant>,
     /// The file that was offered last, if it was refused.
     refused: Option<Refused>,
 }
@@ -37,9 +37,11 @@ enum Again {
 }
 
 impl Reading {
-    /// Whether the parent was asked within `interval`.
-    pub(super) fn is_recent(&self, interval: Duration) -> bool {
-        self.asked.is_some_and(|asked| asked.elapsed() < interval)
+    /// Waits until the parent was asked at least `interval` ago.
+    pub(super) async fn pause(&self, interval: Duration) {
+        if let Some(began) = self.began {
+            sleep_until(began + interval).await;
+        }
     }
 
     fn refused(&self, tag: &str) -> Option<Again> {
@@ -51,10 +53,9 @@ impl Reading {
 impl Keeper {
     /// Takes over a later generation, if the parent has one.
     pub(super) async fn read(&self, reading: &mut Reading) {
-        reading.asked = Some(Instant::now());
+        self.0.readings.fetch_add(1, Ordering::AcqRel);
+        reading.began = Some(Instant::now());
         self.take_over(reading).await;
-        // Whoever waited meanwhile has this answer.
-        reading.asked = Some(Instant::now());
     }
 
     async fn take_over(&self, reading: &mut Reading) {

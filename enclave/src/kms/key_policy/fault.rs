@@ -84,8 +84,7 @@ pub enum StatementFault {
     Register,
     /// An image that this enclave does not know.
     #[error(
-        "it lets an image under a configuration use the key that are neither the running ones nor a \
-         predecessor's; remove it, or add the pair to `predecessors` of the configuration"
+        "it lets another image, or another configuration, use the key than the running ones; remove it"
     )]
     UnknownImage,
 }
