@@ -9,18 +9,24 @@
     reason = "tests fail by panic"
 )]
 
+mod balancer;
 mod chunks;
 mod enclave;
 mod identities;
+mod load;
 mod mutation;
+mod second_enclave;
 mod stack;
 mod stack_file;
 mod store;
 mod upstream;
 
+pub use balancer::Balancer;
 pub use chunks::Chunks;
 pub use enclave::{Answer, Enclave};
+pub use load::Load;
 pub use mutation::unwiped_binaries;
+pub use second_enclave::SecondEnclave;
 pub use stack::{Ran, Stack, binary, simulate_once, wait_until};
 pub use stack_file::{Client, StackFile};
 pub use store::{Stored, Vault};
