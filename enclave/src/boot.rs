@@ -3,7 +3,7 @@ use std::{io, sync::Arc};
 
 use dauth_protocol::{
     DeploymentConfiguration,
-    deployment::{InvalidConfiguration, KeyPolicyRule, Predecessor},
+    deployment::InvalidConfiguration,
     host::KeysetOrder,
     key_configuration::GuardingKey,
     measurement::{CONFIGURATION_PCR, Pcr},
@@ -96,22 +96,18 @@ pub async fn run(
         events.clone(),
     )
     .await?;
-    let context = KeysetContext::new(
-        &platform,
-        &host,
-        &trust,
-        &configuration,
-        &configuration_bytes,
-    )?;
-    let policy = key_policy(
-        &platform,
-        &host,
-        &trust,
-        &configuration,
-        &configuration_bytes,
-        context.running().await?,
-    )
-    .await?;
+    let kms = KmsClient::new(KmsSettings {
+        attester: Arc::clone(&platform.attester),
+        host: host.clone(),
+        roots: Arc::clone(&trust.kms),
+        configuration: &configuration,
+        configuration_bytes: &configuration_bytes,
+    })
+    .map_err(KeysetError::Kms)?;
+    // Before any key is released.
+    let running = keyset::running(Arc::clone(&platform.attester)).await?;
+    let policy = custody::check(&kms, configuration.kms.key_policy, &running).await?;
+    let context = KeysetContext::new(&platform, &host, &trust, &configuration, kms)?;
     let keyset = obtain_keyset(&context, &host).await?;
     let tls = TlsIdentity::generate()?;
     let announcement = Announcement {
@@ -174,25 +170,6 @@ fn measure(attester: &dyn Attester, digest: &[u8]) -> Result<Pcr, AttesterError>
     } else {
         Err(AttesterError::Protocol)
     }
-}
-
-/// What the enclave finds of the KMS key's policy, and tells its clients: before any key is released.
-async fn key_policy(
-    platform: &Platform,
-    host: &HostServices,
-    trust: &Trust,
-    configuration: &DeploymentConfiguration,
-    configuration_bytes: &[u8],
-    running: Predecessor,
-) -> Result<KeyPolicyRule, CustodyError> {
-    let client = KmsClient::new(KmsSettings {
-        attester: Arc::clone(&platform.attester),
-        host: host.clone(),
-        roots: Arc::clone(&trust.kms),
-        configuration,
-        configuration_bytes,
-    })?;
-    custody::check(&client, configuration.kms.key_policy, &running).await
 }
 
 async fn obtain_keyset(context: &KeysetContext, host: &HostServices) -> Result<Keyset, BootError> {

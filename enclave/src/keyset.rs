@@ -31,7 +31,7 @@ mod secrets;
 mod serving;
 mod statement;
 
-pub use context::KeysetContext;
+pub use context::{KeysetContext, running};
 pub use error::KeysetError;
 pub use generation::{change, create, load};
 pub use keeper::{Keeper, TrustedTime};

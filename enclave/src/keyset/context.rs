@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     host::HostServices,
-    kms::{KmsClient, KmsError, KmsSettings},
+    kms::{KmsClient, KmsError},
     platform::{Attester, AttesterError, Platform},
     trust::Trust,
 };
@@ -29,21 +29,14 @@ pub struct KeysetContext {
 }
 
 impl KeysetContext {
-    /// Of a platform whose PCR16 holds the measurement of `configuration_bytes`.
+    /// Of a platform whose PCR16 holds the measurement of `configuration`, whose KMS key `kms` asks.
     pub fn new(
         platform: &Platform,
         host: &HostServices,
         trust: &Trust,
         configuration: &DeploymentConfiguration,
-        configuration_bytes: &[u8],
+        kms: KmsClient,
     ) -> Result<Self, KeysetError> {
-        let kms = KmsClient::new(KmsSettings {
-            attester: Arc::clone(&platform.attester),
-            host: host.clone(),
-            roots: Arc::clone(&trust.kms),
-            configuration,
-            configuration_bytes,
-        })?;
         Ok(Self {
             attester: Arc::clone(&platform.attester),
             host: host.clone(),
@@ -53,16 +46,8 @@ impl KeysetContext {
         })
     }
 
-    /// The image and configuration that run.
-    pub async fn running(&self) -> Result<Predecessor, KeysetError> {
-        let attester = Arc::clone(&self.attester);
-        blocking(move || {
-            Ok(Predecessor {
-                pcr0: attester.describe_pcr(IMAGE_PCR)?.value,
-                pcr16: attester.describe_pcr(CONFIGURATION_PCR)?.value,
-            })
-        })
-        .await
+    pub(super) async fn running(&self) -> Result<Predecessor, KeysetError> {
+        running(Arc::clone(&self.attester)).await
     }
 
     pub(super) fn rules<'a>(&'a self, running: &'a Predecessor, now_ms: u64) -> BirthRules<'a> {
@@ -83,6 +68,17 @@ impl KeysetContext {
             _ => KeysetError::OtherImage,
         }
     }
+}
+
+/// The image and configuration that run.
+pub async fn running(attester: Arc<dyn Attester>) -> Result<Predecessor, KeysetError> {
+    blocking(move || {
+        Ok(Predecessor {
+            pcr0: attester.describe_pcr(IMAGE_PCR)?.value,
+            pcr16: attester.describe_pcr(CONFIGURATION_PCR)?.value,
+        })
+    })
+    .await
 }
 
 /// Runs what may wait for the Nitro Secure Module outside the reactor.

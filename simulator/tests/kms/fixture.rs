@@ -261,16 +261,21 @@ impl Image {
         }
     }
 
-    /// What a boot finds of the key's custody.
-    pub(crate) async fn custody(&self, host: &Host) -> Result<KeyPolicyRule, CustodyError> {
-        let bytes = to_json(&self.configuration);
-        let client = KmsClient::new(KmsSettings {
+    /// A client of the deployment's KMS key, as a boot makes it.
+    fn client(&self, host: &Host) -> KmsClient {
+        KmsClient::new(KmsSettings {
             attester: Arc::clone(&self.attester) as Arc<dyn Attester>,
             host: HostServices::new(Arc::new(host.clone())),
             roots: Arc::clone(&self.trust.kms),
             configuration: &self.configuration,
-            configuration_bytes: &bytes,
-        })?;
+            configuration_bytes: &to_json(&self.configuration),
+        })
+        .unwrap()
+    }
+
+    /// What a boot finds of the key's custody.
+    pub(crate) async fn custody(&self, host: &Host) -> Result<KeyPolicyRule, CustodyError> {
+        let client = self.client(host);
         let image = self.measurement();
         custody::check(&client, self.configuration.kms.key_policy, &image).await
     }
@@ -281,8 +286,8 @@ impl Image {
             attester: Arc::clone(&self.attester) as Arc<dyn Attester>,
             transport: Arc::clone(&transport),
         };
-        let bytes = to_json(&self.configuration);
+        let kms = self.client(host);
         let host = HostServices::new(transport);
-        KeysetContext::new(&platform, &host, &self.trust, &self.configuration, &bytes).unwrap()
+        KeysetContext::new(&platform, &host, &self.trust, &self.configuration, kms).unwrap()
     }
 }

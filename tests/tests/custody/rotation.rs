@@ -1,7 +1,5 @@
 //! Keys that change while calls go on, in a fleet of two.
-use std::time::{Duration, Instant};
-
-use dauth_tests::{Balancer, Load, SecondEnclave, Stack};
+use dauth_tests::{Balancer, Load, SecondEnclave, Stack, wait_until};
 
 use crate::fixture::{
     OtherProfile, attested_generation, connection, fingerprint, keys, wait_until_idle,
@@ -39,14 +37,9 @@ async fn rotation_under_load_fails_no_call_of_a_fleet() {
     }
 
     // What was called meanwhile is under the new record key by now, and the old ones can go.
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while fingerprint(&stack, &handle) == before {
-        assert!(
-            Instant::now() < deadline,
-            "the record is still under an old key"
-        );
-        load.goes_on(1).await;
-    }
+    wait_until("the record is under the new key", || {
+        fingerprint(&stack, &handle) != before
+    });
     load.goes_on(CALLS).await;
     let served = load.assert_none_failed().await;
     println!("{served} calls served while the keyset changed four times");

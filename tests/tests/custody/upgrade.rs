@@ -1,8 +1,5 @@
 //! From one image to the next, and from one KMS key to the next, while calls go on.
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::fs;
 
 use dauth_protocol::measurement::Pcr;
 use dauth_tests::{Balancer, Load, SecondEnclave, Stack, wait_until};
@@ -101,14 +98,9 @@ async fn an_upgrade_of_image_and_kms_key_under_load_fails_no_call() {
     keys(&stack, &["rotate"]);
     load.goes_on(CALLS).await;
     assert_eq!(attested_generation(&stack, profile.path()), 2);
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while fingerprint(&stack, &handle) == before {
-        assert!(
-            Instant::now() < deadline,
-            "the record is still under an old key"
-        );
-        load.goes_on(1).await;
-    }
+    wait_until("the record is under the new key", || {
+        fingerprint(&stack, &handle) != before
+    });
 
     // 4. The present image loses its rights, and the present key its use.
     fs::write(&policy, key_policy(&stack, &[next])).unwrap();

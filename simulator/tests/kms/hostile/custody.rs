@@ -54,7 +54,7 @@ async fn scene() -> Scene {
 }
 
 async fn check(scene: &Scene) -> Result<KeyPolicyRule, CustodyError> {
-    custody::check(&scene.client, KeyPolicyRule::Locked, &[image()]).await
+    custody::check(&scene.client, KeyPolicyRule::Locked, &image()).await
 }
 
 #[tokio::test]
