@@ -11,8 +11,8 @@ use std::{
 
 use clap::{Args, Subcommand};
 use dauth_attestation::{
-    AgeRule, Appraisal, DebugMode, Error, Images, NonceRule, Policy, ReferenceValues, TrustAnchors,
-    appraise,
+    AgeRule, Appraisal, AttestationResult, DebugMode, Error, Images, NonceRule, Policy,
+    ReferenceValues, TrustAnchors, appraise,
 };
 
 use crate::{
@@ -54,6 +54,11 @@ pub(crate) struct Verify {
     /// Refuse a document older than this, as in 5m.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     max_age: Option<Duration>,
+    /// How far the clocks may differ, as in 10s: the signing certificate may begin to be valid, and
+    /// the document be made, so much later than the time that it is judged at. The default is 10s,
+    /// and 0s with --at: a time that is named is exact.
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_age)]
+    leeway: Option<Duration>,
     /// Accept the document of an enclave in debug mode, whose memory its parent can read.
     #[arg(long)]
     allow_debug: bool,
@@ -106,21 +111,17 @@ fn parse_pcr(text: &str) -> Result<(u16, Bytes), String> {
 
 impl Verify {
     pub(crate) fn run(&self) -> Result<(), Failure> {
+        print::document(&self.appraise()?, Output::from_flag(self.json));
+        Ok(())
+    }
+
+    fn appraise(&self) -> Result<AttestationResult, Failure> {
         let document = document::read(&self.file)?;
         let anchors = match &self.root {
             None => TrustAnchors::aws_nitro(),
             Some(file) => root(file)?,
         };
-        let policy = Policy {
-            nonce: self.nonce.clone().map_or(NonceRule::Any, NonceRule::Equals),
-            age: self.max_age.map_or(AgeRule::Any, AgeRule::AtMost),
-            debug_mode: if self.allow_debug {
-                DebugMode::Allow
-            } else {
-                DebugMode::Refuse
-            },
-            ..Policy::new(self.images()?)
-        };
+        let policy = self.policy()?;
         let at = self.at.unwrap_or_else(jiff::Timestamp::now);
         let now_ms = u64::try_from(at.as_millisecond())
             .map_err(|_| Failure::usage("--at must not be before 1970"))?;
@@ -129,13 +130,29 @@ impl Verify {
             policy: &policy,
             now_ms,
         };
-        let result = appraise(&document, &appraisal).map_err(|error| {
+        appraise(&document, &appraisal).map_err(|error| {
             let (file, reason) = (document::name_of(&self.file), sentence(&error));
             let remedy = self.remedy(&error).unwrap_or_default();
             Failure::refused(format!("{file}: refused: {reason}{remedy}"))
-        })?;
-        print::document(&result, Output::from_flag(self.json));
-        Ok(())
+        })
+    }
+
+    fn policy(&self) -> Result<Policy, Failure> {
+        let default_leeway = match self.at {
+            None => Policy::DEFAULT_LEEWAY,
+            Some(_) => Duration::ZERO,
+        };
+        Ok(Policy {
+            nonce: self.nonce.clone().map_or(NonceRule::Any, NonceRule::Equals),
+            age: self.max_age.map_or(AgeRule::Any, AgeRule::AtMost),
+            leeway: self.leeway.unwrap_or(default_leeway),
+            debug_mode: if self.allow_debug {
+                DebugMode::Allow
+            } else {
+                DebugMode::Refuse
+            },
+            ..Policy::new(self.images()?)
+        })
     }
 
     /// What to do, where an option that was not given would change the answer.
@@ -196,3 +213,6 @@ fn root(file: &Path) -> Result<TrustAnchors, Failure> {
     TrustAnchors::from_pem(&pem)
         .map_err(|e| Failure::refused(format!("{}: {}", file.display(), sentence(&e))))
 }
+
+#[cfg(test)]
+mod tests;
