@@ -101,15 +101,17 @@ impl KeysetFile {
     }
 
     /// Held until dropped. The lock is of the open file: it parts threads as well as processes.
+    ///
+    /// Root may run this in a folder that is the parent's: what lies under the lock's name may be a
+    /// link to any file of root's. So only a file that is new is made, and given away.
     pub(super) fn lock(&self) -> io::Result<File> {
         let path = self.beside("lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path)?;
-        self.share(&lock);
+        let lock = match self.create_new(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                OpenOptions::new().write(true).open(path)?
+            }
+            created => created?,
+        };
         lock.lock()?;
         Ok(lock)
     }
@@ -127,15 +129,21 @@ impl KeysetFile {
         let path = self.beside(ending);
         // What a crash left of it.
         remove(&path)?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
-        self.share(&file);
+        let mut file = self.create_new(&path)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         Ok(path)
+    }
+
+    /// A file that was not there under any name, for its owner alone.
+    fn create_new(&self, path: &Path) -> io::Result<File> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        self.share(&file);
+        Ok(file)
     }
 
     /// What root writes for the parent belongs to the parent: to whom the keyset belongs, or its

@@ -123,3 +123,25 @@ fn what_is_too_long_is_no_keyset() {
     assert!(keyset.replace(&tag, b"second").is_err());
     assert_eq!(keyset.create(b"second").unwrap(), Stored::Conflict);
 }
+
+/// The attack: the parent's user, who owns the folder, has root make or give away a file elsewhere
+/// when root gives an order.
+#[test]
+fn a_link_in_place_of_the_lock_makes_no_file_and_gives_none_away() {
+    use std::os::unix::fs::{chown, symlink};
+
+    let (folder, keyset) = keyset();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let victim = elsewhere.path().join("victim");
+    symlink(&victim, folder.path().join("keyset.lock")).unwrap();
+    assert!(keyset.lock().is_err());
+    assert!(!victim.exists());
+
+    fs::write(&victim, "").unwrap();
+    let owner = fs::metadata(&victim).unwrap().uid();
+    // Only root can give files away.
+    if chown(folder.path(), Some(owner + 1), None).is_ok() {
+        keyset.lock().unwrap();
+        assert_eq!(fs::metadata(&victim).unwrap().uid(), owner);
+    }
+}
