@@ -106,7 +106,7 @@ pub async fn run(
     .map_err(KeysetError::Kms)?;
     // Before any key is released.
     let running = keyset::running(Arc::clone(&platform.attester)).await?;
-    let policy = custody::check(&kms, configuration.kms.key_policy, &running).await?;
+    let policy = custody::check(&kms, configuration.kms.key_policy, &running, trust.locks).await?;
     let context = KeysetContext::new(&platform, &host, &trust, &configuration, kms)?;
     let keyset = obtain_keyset(&context, &host).await?;
     let tls = TlsIdentity::generate()?;

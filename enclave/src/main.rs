@@ -15,7 +15,7 @@ use dauth_enclave::{
         nsm::{NitroDevice, NsmAttester},
         vsock::Vsock,
     },
-    trust::Trust,
+    trust::{LockAuthority, Trust},
 };
 use mimalloc::MiMalloc;
 use rustls::RootCertStore;
@@ -54,6 +54,7 @@ async fn run() -> Result<(), String> {
     let trust = Trust {
         attestation: TrustAnchors::aws_nitro(),
         kms: Arc::clone(&roots),
+        locks: LockAuthority::Aws,
         upstream: roots,
     };
     boot::run(platform, trust, std::future::pending())

@@ -8,7 +8,7 @@ use std::{
 use dauth_enclave::{
     boot::{self, BootError},
     platform::{Platform, nsm::NsmAttester},
-    trust::Trust,
+    trust::{LockAuthority, Trust},
 };
 use dauth_protocol::measurement::Pcr;
 use rustls::{
@@ -74,6 +74,7 @@ pub async fn run(
     let trust = Trust {
         attestation: root.trust_anchors().map_err(|_| invalid_root())?,
         kms: roots(&configuration.kms_root_file)?,
+        locks: LockAuthority::Roots,
         upstream: roots(&configuration.upstream_root_file)?,
     };
     let measurements = Measurements {

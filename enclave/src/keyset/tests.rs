@@ -44,7 +44,7 @@ fn data_key() -> DataKey {
     DataKey::from_content(&KEY).unwrap()
 }
 
-fn configuration() -> DeploymentConfiguration {
+pub(crate) fn configuration() -> DeploymentConfiguration {
     let json = br#"{
         "version": 1, "deployment": "test", "audience": "https://enclave.test",
         "issuer": "https://issuer.test",

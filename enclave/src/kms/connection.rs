@@ -25,6 +25,16 @@ pub struct Endpoint {
     authority: String,
     target: String,
     name: ServerName<'static>,
+    holder: Holder,
+}
+
+/// Who can answer at an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// AWS alone.
+    Aws,
+    /// Whoever has a certificate for its name.
+    Anyone,
 }
 
 impl Endpoint {
@@ -51,17 +61,28 @@ impl Endpoint {
         let host = authority.host();
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(bare.to_owned()).map_err(|_| KmsError::Endpoint)?;
+        let holder = if arn.has_endpoint(host) {
+            Holder::Aws
+        } else {
+            Holder::Anyone
+        };
         let port = authority.port_u16().unwrap_or(HTTPS_PORT);
         Ok(Self {
             authority: authority.as_str().to_owned(),
             target: format!("{host}:{port}"),
             name,
+            holder,
         })
     }
 
     /// The value of `Host`.
     pub fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// Who can answer there.
+    pub(super) fn holder(&self) -> Holder {
+        self.holder
     }
 }
 

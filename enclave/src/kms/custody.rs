@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use super::{
     KmsClient, KmsError,
+    connection::Holder,
     key_policy::{Custody, UnlockedPolicy},
 };
+use crate::trust::LockAuthority;
 
 mod metadata;
 
@@ -23,14 +25,20 @@ const MAX_GRANT_PAGES: u32 = 64;
 /// Finds out whether `rule` holds for the client's key, and says which one was found to hold.
 ///
 /// `image` is the running image and configuration: what alone may use a locked key. The keyset was
-/// then made by it, under a key that it had found locked. Nothing is asked of KMS for [`KeyPolicyRule::Unchecked`].
+/// then made by it, under a key that it had found locked. Nothing is asked of KMS for
+/// [`KeyPolicyRule::Unchecked`], nor where `authority` would not be what answers.
 pub async fn check(
     client: &KmsClient,
     rule: KeyPolicyRule,
     image: &Predecessor,
+    authority: LockAuthority,
 ) -> Result<KeyPolicyRule, CustodyError> {
+    let holder = client.connection.endpoint().holder();
     match rule {
         KeyPolicyRule::Unchecked => {}
+        KeyPolicyRule::Locked if authority == LockAuthority::Aws && holder != Holder::Aws => {
+            return Err(CustodyError::Endpoint);
+        }
         KeyPolicyRule::Locked => Key(client).require_locked(image).await?,
     }
     Ok(rule)
@@ -39,6 +47,12 @@ pub async fn check(
 /// Why a key does not count as locked.
 #[derive(Debug, thiserror::Error)]
 pub enum CustodyError {
+    /// Someone else than AWS may be what answers.
+    #[error(
+        "kms.endpoint is not a name that AWS alone has in the KMS key's region, so that nothing it \
+         says of a lock counts: leave it out, or name the region's endpoint of FIPS 140 or of a VPC"
+    )]
+    Endpoint,
     /// KMS does not answer.
     #[error("the custody of the KMS key cannot be checked: {0}")]
     Kms(#[from] KmsError),
@@ -216,3 +230,6 @@ impl Key<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

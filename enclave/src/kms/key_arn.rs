@@ -34,7 +34,25 @@ impl<'a> KeyArn<'a> {
 
     /// The region's public endpoint, where the partition's domain is known.
     pub(super) fn public_endpoint(&self) -> Option<String> {
-        let domain = match self.partition {
+        Some(format!("https://kms.{}.{}", self.region, self.domain()?))
+    }
+
+    /// Whether `host` is a name of KMS in this region that AWS alone can have: the public endpoint,
+    /// that of FIPS 140, or either of a VPC. Other names in AWS's domain are its customers'.
+    pub(super) fn has_endpoint(&self, host: &str) -> bool {
+        let (region, Some(domain)) = (self.region, self.domain()) else {
+            return false;
+        };
+        ["kms", "kms-fips"].into_iter().any(|service| {
+            let of_vpc = format!(".{service}.{region}.vpce.{domain}");
+            let is_of_vpc = |id: &str| id.starts_with("vpce-") && !id.contains('.');
+            host == format!("{service}.{region}.{domain}")
+                || host.strip_suffix(&of_vpc).is_some_and(is_of_vpc)
+        })
+    }
+
+    fn domain(&self) -> Option<&'static str> {
+        Some(match self.partition {
             "aws" | "aws-us-gov" => "amazonaws.com",
             "aws-cn" => "amazonaws.com.cn",
             "aws-eusc" => "amazonaws.eu",
@@ -43,8 +61,7 @@ impl<'a> KeyArn<'a> {
             "aws-iso-e" => "cloud.adc-e.uk",
             "aws-iso-f" => "csp.hci.ic.gov",
             _ => return None,
-        };
-        Some(format!("https://kms.{}.{domain}", self.region))
+        })
     }
 }
 
@@ -84,6 +101,37 @@ mod tests {
         }
         let unknown = KeyArn::parse("arn:aws-new:kms:x-1:1:key/k").unwrap();
         assert_eq!(unknown.public_endpoint(), None);
+    }
+
+    #[test]
+    fn names_that_aws_alone_has_are_told_from_those_of_its_customers() {
+        let arn = KeyArn::parse("arn:aws:kms:eu-west-1:1:key/k").unwrap();
+        for host in [
+            "kms.eu-west-1.amazonaws.com",
+            "kms-fips.eu-west-1.amazonaws.com",
+            "vpce-0a1b-c2d3.kms.eu-west-1.vpce.amazonaws.com",
+            "vpce-0a1b-c2d3-eu-west-1a.kms-fips.eu-west-1.vpce.amazonaws.com",
+        ] {
+            assert!(arn.has_endpoint(host), "{host}");
+        }
+        for host in [
+            "kms.example",
+            "127.0.0.1",
+            "kms.eu-west-1.amazonaws.com.example",
+            "kms.eu-west-2.amazonaws.com",
+            "kms.eu-west-1.amazonaws.com.cn",
+            "a.execute-api.eu-west-1.amazonaws.com",
+            "a.kms.eu-west-1.amazonaws.com",
+            "kms.eu-west-1.vpce.amazonaws.com",
+            ".kms.eu-west-1.vpce.amazonaws.com",
+            // A service of a customer, behind an endpoint of a VPC.
+            "vpce-0a1b.vpce-svc-9.eu-west-1.vpce.amazonaws.com",
+            "vpce-0a1b.vpce-svc-9.kms.eu-west-1.vpce.amazonaws.com",
+        ] {
+            assert!(!arn.has_endpoint(host), "{host}");
+        }
+        let unknown = KeyArn::parse("arn:aws-new:kms:eu-west-1:1:key/k").unwrap();
+        assert!(!unknown.has_endpoint("kms.eu-west-1.amazonaws.com"));
     }
 
     #[test]

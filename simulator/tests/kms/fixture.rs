@@ -16,7 +16,7 @@ use dauth_enclave::{
         custody::{self, CustodyError},
     },
     platform::{Attester, Platform, Transport, nsm::NsmAttester},
-    trust::Trust,
+    trust::{LockAuthority, Trust},
 };
 use dauth_protocol::{
     DeploymentConfiguration,
@@ -243,6 +243,7 @@ impl Image {
         let trust = Trust {
             attestation: TrustAnchors::from_pem(&kms.nsm_root_pem).unwrap(),
             kms: kms.roots(),
+            locks: LockAuthority::Roots,
             upstream: Arc::new(RootCertStore::empty()),
         };
         Self {
@@ -277,7 +278,8 @@ impl Image {
     pub(crate) async fn custody(&self, host: &Host) -> Result<KeyPolicyRule, CustodyError> {
         let client = self.client(host);
         let image = self.measurement();
-        custody::check(&client, self.configuration.kms.key_policy, &image).await
+        let rule = self.configuration.kms.key_policy;
+        custody::check(&client, rule, &image, self.trust.locks).await
     }
 
     pub(crate) fn context(&self, host: &Host) -> KeysetContext {

@@ -1,5 +1,8 @@
 //! Replies about a key that are malformed, endless, or of another key.
-use dauth_enclave::kms::custody::{self, CustodyError, Inspection};
+use dauth_enclave::{
+    kms::custody::{self, CustodyError, Inspection},
+    trust::LockAuthority,
+};
 use dauth_protocol::{
     deployment::{KeyPolicyRule, Predecessor},
     key_policy::{Administration, AttestedImage, KeyPolicy},
@@ -54,7 +57,8 @@ async fn scene() -> Scene {
 }
 
 async fn check(scene: &Scene) -> Result<KeyPolicyRule, CustodyError> {
-    custody::check(&scene.client, KeyPolicyRule::Locked, &image()).await
+    let rule = KeyPolicyRule::Locked;
+    custody::check(&scene.client, rule, &image(), LockAuthority::Roots).await
 }
 
 #[tokio::test]
