@@ -5,6 +5,9 @@ use super::region::Region;
 
 const WIDTH: usize = 90;
 
+const CHECK_THE_LOCK: &str = "   Write \"key_policy\": \"locked\" beside it: the enclave then checks the lock at boot, and\n   \
+     says in its evidence that it holds.\n";
+
 /// The notes.
 pub(super) fn notes(policy: &KeyPolicy, region: &Region) -> String {
     let mut paragraphs = vec![uses(policy)];
@@ -52,13 +55,21 @@ fn unlocked(administrator: &PrincipalArn) -> String {
 }
 
 fn locked(policy: &KeyPolicy, holder: &PrincipalArn) -> [String; 3] {
+    let checked = if is_checked(policy) {
+        "An enclave that checks the lock starts only if the one image named is its own, and has its \
+         keyset made under the lock."
+    } else {
+        "SEVERAL IMAGES: no enclave that checks the lock will ever start under this policy, for it \
+         starts only where its own image is the only one. Clients cannot be shown that the key is \
+         locked. Name one image, unless you want just that."
+    };
     [
-        "LOCKED FOR EVER. Once it is in force, nobody can change this policy, the account's root \
-         user included. The key serves these images with these configurations alone. Any other \
-         image, and any change of the configuration, needs a new key, and owners who seal their \
-         credentials again. An enclave that checks the lock starts only if the one image named is \
-         its own, and has its keyset made under the lock."
-            .to_owned(),
+        format!(
+            "LOCKED FOR EVER. Once it is in force, nobody can change this policy, the account's root \
+             user included. The key serves these images with these configurations alone. Any other \
+             image, and any change of the configuration, needs a new key, and owners who seal their \
+             credentials again. {checked}"
+        ),
         format!(
             "{holder} may still look at the key, disable it and delete it. Without the key, no \
              stored credential opens again. The same happens when the role {} is deleted: to KMS, a \
@@ -68,6 +79,11 @@ fn locked(policy: &KeyPolicy, holder: &PrincipalArn) -> [String; 3] {
         "What is left is AWS: its Support can give an account control of a key that nobody manages."
             .to_owned(),
     ]
+}
+
+/// Whether an enclave that is told to expect a locked key would start: one image is its own.
+fn is_checked(policy: &KeyPolicy) -> bool {
+    policy.images.len() == 1
 }
 
 /// The configuration names the key, PCR16 measures the configuration, and the policy names PCR16: so
@@ -84,8 +100,11 @@ fn steps(policy: &KeyPolicy, region: &Region) -> String {
             ("", put, format!("   {administrator} has to do this.\n"))
         }
         Administration::Locked(_) => (
-            "   Write \"key_policy\": \"locked\" beside it: the enclave then checks the lock at boot, \
-             and\n   says in its evidence that it holds.\n",
+            if is_checked(policy) {
+                CHECK_THE_LOCK
+            } else {
+                ""
+            },
             format!("{put} \\\n     --bypass-policy-lockout-safety-check"),
             "   The last option says that you know that you lock yourself out.\n".to_owned(),
         ),

@@ -243,3 +243,17 @@ fn notes_say_who_can_still_do_what() {
         assert!(notes.lines().all(|line| line.len() <= 100), "{notes}");
     }
 }
+
+/// The lock is for ever: nobody is sent on a way that ends with an enclave that never starts.
+#[test]
+fn notes_on_a_lock_for_several_images_say_that_no_enclave_checks_it() {
+    let region: Region = "eu-west-1".parse().unwrap();
+    let (image, configuration) = (pcr(0, 3), pcr(16, 2));
+    let changes = ["--lock", image.as_str(), configuration.as_str()];
+    let notes = notes(&policy_of_one_image(&changes).unwrap(), &region);
+    assert!(
+        notes.contains("SEVERAL IMAGES: no enclave that checks"),
+        "{notes}"
+    );
+    assert!(!notes.contains("key_policy"), "{notes}");
+}
