@@ -19,6 +19,10 @@ pub(crate) fn parse_age(text: &str) -> Result<Duration, String> {
         Some((at, 'd')) => (&text[..at], 86400),
         _ => return Err(invalid()),
     };
+    // Digits alone: `parse` takes a sign as well.
+    if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(invalid());
+    }
     let number: u64 = digits.parse().map_err(|_| invalid())?;
     number
         .checked_mul(seconds)
@@ -56,6 +60,7 @@ mod tests {
             "d",
             "0s",
             "-1d",
+            "+1d",
             "1.5h",
             "1w",
             "99999999999999999999d",
