@@ -136,8 +136,8 @@ impl Store {
         Ok(row.map(|(record, receipt)| Deposited { record, receipt }))
     }
 
-    /// The record of a fingerprint, deposited or sealed anew, by the stored fingerprint. Its bytes are returned as they are:
-    /// the enclave, not this process, is who finds out if they were changed.
+    /// The record of a fingerprint, deposited or sealed anew, by the stored fingerprint. Its bytes
+    /// are returned as they are: the enclave, not this process, finds out if they were changed.
     pub(crate) async fn record(
         &self,
         fingerprint: &Fingerprint,
