@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The most by which the enclave's clock and the module's may differ.
-const MAX_DIFFERENCE_S: u64 = 30;
+pub(crate) const MAX_DIFFERENCE_S: u64 = 30;
 /// How often they are compared.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
 /// Time for one comparison.

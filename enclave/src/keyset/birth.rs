@@ -8,6 +8,8 @@
 //! plants no keyset, because the private keys must also open under a data key which KMS releases to
 //! images in the key policy. Neither check replaces the other: the data key shows that the KMS key
 //! was used, the birth document shows by whom.
+use core::time::Duration;
+
 use dauth_attestation::{
     AgeRule, Appraisal, DebugMode, Error, Images, NonceRule, Policy, ReferenceValues, TrustAnchors,
 };
@@ -17,8 +19,13 @@ use dauth_protocol::{
 use sha2::{Digest, Sha384};
 
 use super::{KeysetError, file::File, statement::Statement};
+use crate::clock::MAX_DIFFERENCE_S;
 
 pub(super) const IMAGE_PCR: u16 = 0;
+/// How far the module, which dates births, may be ahead of the enclave's clock: as far as the enclave
+/// serves, and the fractions of a second that both drop. Less would keep an enclave that serves from
+/// changing its keyset, and from taking over what another has made just now.
+const LEEWAY: Duration = Duration::from_secs(MAX_DIFFERENCE_S + 2);
 
 /// What a birth must satisfy.
 pub(super) struct BirthRules<'a> {
@@ -130,7 +137,7 @@ impl BirthRules<'_> {
             // Nobody asks for a birth: there is no verifier yet whose nonce it could carry.
             nonce: NonceRule::Any,
             age: AgeRule::Any,
-            leeway: Policy::DEFAULT_LEEWAY,
+            leeway: LEEWAY,
             debug_mode: DebugMode::Refuse,
             ..Policy::new(Images::AnyOf(images))
         }
@@ -138,5 +145,5 @@ impl BirthRules<'_> {
 }
 
 fn leeway_ms() -> u64 {
-    u64::try_from(Policy::DEFAULT_LEEWAY.as_millis()).unwrap_or_default()
+    u64::try_from(LEEWAY.as_millis()).unwrap_or_default()
 }

@@ -7,13 +7,14 @@ use dauth_protocol::{
 };
 
 use super::{
-    super::{Keyset, KeysetError, generation},
+    super::{Keyset, KeysetError, create, generation},
     IMAGE, OTHER_IMAGE, configuration,
     fleet::{Fleet, order},
     image,
     kms::KmsFault,
     parent::ParentFault,
 };
+use crate::clock::MAX_DIFFERENCE_S;
 
 fn kms_key(name: &str) -> Kms {
     Kms {
@@ -112,7 +113,7 @@ async fn what_kms_would_not_release_again_is_not_stored() {
         assert_eq!(fleet.parent.state().puts, puts, "nothing was to be stored");
 
         let fresh = fleet.elsewhere();
-        super::super::create(&fresh.context(), fresh.now_ms() / 1000)
+        create(&fresh.context(), fresh.now_ms() / 1000)
             .await
             .unwrap_err();
         assert_eq!(fresh.parent.state().puts, 0);
@@ -187,4 +188,20 @@ async fn an_order_has_a_plain_id() {
         assert_eq!(changed.err(), Some(OrderResult::Malformed), "{id:?}");
     }
     assert_eq!(fleet.load().await.unwrap().generation(), 1);
+}
+
+/// A clock that is as far behind the module as an enclave may serve with: what the module dates just
+/// now is from the future by it.
+#[tokio::test]
+async fn a_clock_that_is_behind_the_module_keeps_nobody_from_a_change() {
+    let fleet = Fleet::new();
+    let behind_ms = || fleet.now_ms() - MAX_DIFFERENCE_S * 1000;
+    let context = fleet.context();
+    create(&context, behind_ms() / 1000).await.unwrap();
+    let first = generation::load_at(&context, behind_ms()).await.unwrap();
+    let order = order(1, [KeyKind::Recipient]);
+    let second = generation::change(&context, &first, &order, behind_ms()).await;
+    assert_eq!(second.unwrap().generation(), 2);
+    // Another enclave of the fleet takes it over at once.
+    generation::load_at(&context, behind_ms()).await.unwrap();
 }
