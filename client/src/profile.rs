@@ -1,6 +1,5 @@
 //! The profile: one TOML file that names issuer, enclave, trust and the owner's key.
 use std::{
-    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,13 +11,16 @@ use dauth_dispatch::{
     DpopKey, DpopKeyError,
     web::{InsecureUrl, SecureUrl},
 };
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
     Trust,
     trust::{AWS, Root, parse_pcrs, written_pcrs},
 };
+
+mod written;
+
+use written::{Written, WrittenOperator, WrittenSecret, WrittenTrust};
 
 /// A file longer than this is no profile, key or root.
 const MAX_FILE_BYTES: u64 = 256 * 1024;
@@ -117,67 +119,6 @@ pub enum ProfileError {
         #[source]
         source: DpopKeyError,
     },
-}
-
-/// The file's own form.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    issuer: String,
-    client_id: String,
-    client_secret: WrittenSecret,
-    ingress: String,
-    resource: String,
-    owner_key: PathBuf,
-    trust: WrittenTrust,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    operator: Option<WrittenOperator>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenTrust {
-    root: String,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    locked_key: bool,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pcrs: BTreeMap<String, String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    releases: Vec<BTreeMap<String, String>>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenOperator {
-    keyset: PathBuf,
-}
-
-/// Wiped when dropped; when it is of another type, the error does not repeat it.
-#[derive(Serialize, Deserialize)]
-#[serde(try_from = "toml::Value", into = "toml::Value")]
-struct WrittenSecret(Zeroizing<String>);
-
-impl TryFrom<toml::Value> for WrittenSecret {
-    type Error = &'static str;
-
-    fn try_from(value: toml::Value) -> Result<Self, &'static str> {
-        match value {
-            toml::Value::String(text) => Ok(Self(Zeroizing::new(text))),
-            _ => Err("client_secret must be a string"),
-        }
-    }
-}
-
-impl Clone for WrittenSecret {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl From<WrittenSecret> for toml::Value {
-    fn from(secret: WrittenSecret) -> Self {
-        toml::Value::String(secret.0.as_str().to_owned())
-    }
 }
 
 impl Profile {
