@@ -27,6 +27,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time for what is still in progress then: as long as a policy may let an upstream take.
 const WIND_DOWN_TIMEOUT: Duration = Duration::from_millis(limit::MAX_TIMEOUT_MS);
+/// Time for a first request that its peer has sent, and that has not arrived, when the enclave stops.
+const UNDER_WAY: Duration = Duration::from_secs(2);
 /// HTTP/2 streams at one time on one connection.
 const MAX_STREAMS: u32 = 256;
 /// HTTP/2 flow-control window of one stream.
@@ -102,11 +104,15 @@ async fn while_used<C: Future>(
         last = requests.cease() => if last == Last::None {
             return;
         },
-        () = stopping.requested() => if requests.latest().is_none() {
-            return;
-        },
+        () = stopping.requested() => {}
     }
     wind_down(connection.as_mut());
+    if requests.latest().is_none() {
+        let ended = timeout(UNDER_WAY, connection.as_mut()).await;
+        if ended.is_ok() || requests.latest().is_none() {
+            return;
+        }
+    }
     let _ = timeout(WIND_DOWN_TIMEOUT, connection).await;
 }
 

@@ -126,6 +126,37 @@ async fn a_stopping_enclave_ends_what_is_in_progress_and_takes_no_more() {
     serving.await.unwrap();
 }
 
+/// A caller that has just connected: its first request has crossed the order to stop. Several times,
+/// for which of the two is seen first is chance.
+#[tokio::test(start_paused = true)]
+async fn a_first_request_that_crosses_the_order_to_stop_is_answered() {
+    for _ in 0..16 {
+        let (peer, own) = duplex(1 << 16);
+        let (stop, stopping) = stop::channel();
+        let answer = |_| async {
+            // Longer than a stopping enclave waits for a first request.
+            sleep(2 * UNDER_WAY).await;
+            Response::new(Full::new(Bytes::from_static(b"ok")))
+        };
+        let mut serving = pin!(serve(TokioIo::new(own), Protocol::Http2, answer, stopping));
+        let connecting = async {
+            let sender = connected(peer).await;
+            sleep(MARGIN).await;
+            sender
+        };
+        let mut sender = tokio::select! {
+            sender = connecting => sender,
+            () = &mut serving => panic!("it has not been told to stop"),
+        };
+        let call = tokio::spawn(async move { ask(&mut sender).await });
+        // It is sent, and nobody reads it yet.
+        sleep(MARGIN).await;
+        stop.request();
+        serving.await;
+        call.await.unwrap();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_requests_does_not_keep_a_stopping_enclave_waiting() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
