@@ -38,8 +38,8 @@ pub(crate) enum Keys {
     Retire(change::Retire),
     /// Seal the same keys anew, under a new data key of the KMS key that is configured now.
     ///
-    /// Use it after the deployment moved to another KMS key (the one before stays in `former_kms`
-    /// until this is done), and after the predecessors of an image were removed.
+    /// Use it after the deployment moved to another KMS key or image: the former ones stay in the
+    /// configuration (`former_kms`, `predecessors`) until this, or `rotate`, is done.
     Rewrap(change::Rewrap),
     /// Say what a keyset holds, what is ordered of it, and whether the enclave serves it.
     Status(status::Status),
