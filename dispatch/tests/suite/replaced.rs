@@ -1,4 +1,6 @@
 //! Calls while enclaves are stopped and replaced: none fails, and none is made twice.
+mod taken;
+
 use std::{
     collections::HashMap,
     net::SocketAddr,
