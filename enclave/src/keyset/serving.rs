@@ -7,16 +7,13 @@ use super::Keyset;
 pub struct Serving {
     keyset: Keyset,
     key_configuration: Vec<u8>,
-    user_data: Vec<u8>,
 }
 
 impl Serving {
     pub(super) fn new(keyset: Keyset, announcement: &Announcement) -> Self {
-        let key_configuration = announcement.of(&keyset).to_cbor();
         Self {
+            key_configuration: announcement.of(&keyset).to_cbor(),
             keyset,
-            user_data: KeyConfiguration::user_data(&key_configuration),
-            key_configuration,
         }
     }
 
@@ -28,11 +25,6 @@ impl Serving {
     /// What evidence says of them: the CBOR of a [`KeyConfiguration`].
     pub fn key_configuration(&self) -> &[u8] {
         &self.key_configuration
-    }
-
-    /// The `user_data` of evidence for [`Serving::key_configuration`].
-    pub fn user_data(&self) -> &[u8] {
-        &self.user_data
     }
 }
 

@@ -118,7 +118,12 @@ impl Keeper {
             .rotation
             .unwrap_or(Rotation::DEFAULT);
         let due = schedule::due(&keyset.statement, rotation, now_ms);
-        if due.is_empty() || !watch.patience.is_over() {
+        if due.is_empty() {
+            // Also where another enclave has done it: what failed before is past.
+            watch.patience = Patience::default();
+            return;
+        }
+        if !watch.patience.is_over() {
             return;
         }
         match generation::renew(self.context(), keyset, &Renewal::of(due), now_ms).await {

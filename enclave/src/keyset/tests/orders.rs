@@ -1,5 +1,5 @@
 //! A keeper that is told to change the keyset, and one that does so by itself.
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use dauth_protocol::{
     deployment::Rotation,
@@ -201,4 +201,32 @@ async fn a_fleet_renews_recipient_keys_each_week_without_an_order() {
         one.keyset().recipients()[0].id(),
         first.keyset().recipients()[0].id()
     );
+}
+
+/// What failed for one enclave, and another has done, does not put off what is due a week later.
+#[tokio::test(start_paused = true)]
+async fn failures_of_another_week_are_past() {
+    let fleet = Fleet::with_keyset().await;
+    let keeper = fleet.keeper().await;
+    let mut watch = Watch::default();
+    let pass = tokio::time::advance;
+    fleet.pass_s(WEEK_S);
+    fleet.kms.fail(KmsFault::Denies);
+    for _ in 0..10 {
+        keeper.look(&mut watch).await;
+        pass(Duration::from_secs(60)).await;
+    }
+    fleet.kms.fail(KmsFault::None);
+    let keyset = fleet.load().await.unwrap();
+    fleet.change(&keyset, [KeyKind::Recipient]).await.unwrap();
+    keeper.look(&mut watch).await;
+    assert_eq!(generation(&keeper), 2);
+
+    fleet.pass_s(WEEK_S);
+    fleet.kms.fail(KmsFault::Denies);
+    keeper.look(&mut watch).await;
+    fleet.kms.fail(KmsFault::None);
+    pass(Duration::from_secs(1)).await;
+    keeper.look(&mut watch).await;
+    assert_eq!(generation(&keeper), 3);
 }
