@@ -1,4 +1,6 @@
 //! What is a deployment's own, measured at boot.
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{limit::MAX_CONFIGURATION_BYTES, measurement::Pcr};
@@ -162,6 +164,11 @@ impl DeploymentConfiguration {
         std::iter::once(&self.kms)
             .chain(&self.former_kms)
             .try_for_each(Kms::check)?;
+        // Two entries could say different things of one key: where it is, and whether it is locked.
+        let mut arns = BTreeSet::from([self.kms.key_arn.as_str()]);
+        if !self.former_kms.iter().all(|kms| arns.insert(&kms.key_arn)) {
+            return invalid("former_kms: each KMS key is named once");
+        }
         // A key that was locked later, or a keyset that came from elsewhere, may have been opened by
         // an image that nobody knows: what evidence says of a locked key would not be true.
         let locked = self.kms.key_policy == KeyPolicyRule::Locked;
@@ -218,6 +225,24 @@ mod tests {
             assert!(matches!(refused, Err(InvalidConfiguration::Field(_))));
             let unlocked = LOCKED.replace(r#", "key_policy": "locked""#, "");
             assert!(parsed(&format!("{unlocked}, {history}")).is_ok());
+        }
+    }
+
+    /// A former key's entry would decide where the present one is asked.
+    #[test]
+    fn a_kms_key_is_named_once() {
+        let keys = |former: &str| {
+            parsed(&format!(
+                r#""kms": {{"key_arn": "arn:k", "region": "r"}}, "former_kms": [{former}]"#
+            ))
+        };
+        let former = |arn: &str| {
+            format!(r#"{{"key_arn": "{arn}", "region": "r", "endpoint": "https://else.where"}}"#)
+        };
+        let both = |one, other| format!("{}, {}", former(one), former(other));
+        assert!(keys(&both("arn:f", "arn:g")).is_ok());
+        for keys in [keys(&former("arn:k")), keys(&both("arn:f", "arn:f"))] {
+            assert!(matches!(keys, Err(InvalidConfiguration::Field(_))));
         }
     }
 
