@@ -25,7 +25,7 @@ impl Failure {
         }
     }
 
-    /// Prints the sentence; on success of a closed pipe there is nobody to tell.
+    /// Prints the sentence. Where standard error is closed there is nobody to tell.
     pub(crate) fn report(&self) -> ExitCode {
         anstream::eprintln!("dauth: {}", self.sentence);
         ExitCode::from(self.status)
