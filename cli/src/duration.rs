@@ -4,7 +4,7 @@ use std::time::Duration;
 /// Parses a whole number, not zero, and one unit.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     match parse_age(text)? {
-        Duration::ZERO => Err(not_one(text)),
+        Duration::ZERO => Err(format!("'{text}' is no time at all: write 1s at least")),
         duration => Ok(duration),
     }
 }
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn nothing_lasts_for_no_time_but_may_have_happened_now() {
-        assert!(parse("0s").is_err());
+        assert!(parse("0s").unwrap_err().contains("no time at all"));
         assert_eq!(parse_age("0s"), Ok(Duration::ZERO));
     }
 

@@ -1,5 +1,8 @@
 //! `dauth keys`: the keyset of an enclave, on the host of its parent.
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Subcommand};
 use dauth_parent::host::KeysetFile;
@@ -90,10 +93,17 @@ impl Place {
 fn read(keyset: &KeysetFile) -> Result<Option<Vec<u8>>, Failure> {
     keyset.read().map_err(|e| {
         let file = keyset.path().display();
-        Failure::refused(format!(
-            "cannot read the keyset {file}: {e}; run this as the parent's user"
-        ))
+        let remedy = remedy(&e);
+        Failure::refused(format!("cannot read the keyset {file}: {e}{remedy}"))
     })
+}
+
+/// What to do where this user may not use the parent's files.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "; run this as the parent's user",
+        _ => "",
+    }
 }
 
 /// What the keyset claims to be.
@@ -112,4 +122,18 @@ fn old_copy(served: u64, held: u64) -> String {
          was put back; put the later one there before the enclave boots again, or clients that saw \
          it will refuse"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_user_helps_where_this_one_may_not_read_and_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        // It is a directory.
+        let failure = read(&KeysetFile::new(folder.path().to_owned())).unwrap_err();
+        assert!(!failure.to_string().contains("user"), "{failure}");
+        assert!(remedy(&io::ErrorKind::PermissionDenied.into()).contains("user"));
+    }
 }

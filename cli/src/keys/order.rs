@@ -27,8 +27,9 @@ pub(super) fn give(keyset: &KeysetFile, order: &Order) -> Result<(), Failure> {
     }
     keyset.give_order(order).map_err(|e| {
         Failure::refused(format!(
-            "cannot write the order {}: {e}; run this as the parent's user",
-            keyset.order_path().display()
+            "cannot write the order {}: {e}{}",
+            keyset.order_path().display(),
+            super::remedy(&e)
         ))
     })
 }
