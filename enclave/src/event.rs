@@ -172,6 +172,7 @@ async fn forward(host: HostServices, mut waiting: mpsc::Receiver<Event>, dropped
     let mut batch = Vec::with_capacity(BATCH_EVENTS);
     let mut told = 0;
     while waiting.recv_many(&mut batch, BATCH_EVENTS).await > 0 {
+        let handed_over = u64::try_from(batch.len()).unwrap_or(u64::MAX);
         let total = dropped.load(Ordering::Relaxed);
         if total != told {
             batch.push(Event::Dropped { total });
@@ -184,7 +185,43 @@ async fn forward(host: HostServices, mut waiting: mpsc::Receiver<Event>, dropped
             }
         }
         if host.events(lines).await.is_err() {
-            dropped.fetch_add(1, Ordering::Relaxed);
+            dropped.fetch_add(handed_over, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, sync::Mutex};
+
+    use tokio::sync::mpsc::UnboundedSender;
+
+    use super::*;
+    use crate::platform::{BoxFuture, BoxStream, Transport};
+
+    /// A parent that takes no stream, and tells when it was asked for one.
+    struct Away(Mutex<UnboundedSender<()>>);
+
+    impl Transport for Away {
+        fn accept(&self) -> BoxFuture<'_, io::Result<BoxStream>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn connect_host(&self) -> BoxFuture<'_, io::Result<BoxStream>> {
+            self.0.lock().unwrap().send(()).unwrap();
+            Box::pin(std::future::ready(Err(io::ErrorKind::NotConnected.into())))
+        }
+    }
+
+    #[tokio::test]
+    async fn each_event_that_is_lost_is_counted() {
+        let (asked, mut was_asked) = mpsc::unbounded_channel();
+        let events = Events::start(HostServices::new(Arc::new(Away(Mutex::new(asked)))));
+        for difference_s in 0..5 {
+            events.note(Event::ClockDisagrees { difference_s });
+        }
+        // On this one thread the task goes on until it waits for more.
+        was_asked.recv().await.unwrap();
+        assert_eq!(events.dropped.load(Ordering::Relaxed), 5);
     }
 }
