@@ -71,22 +71,14 @@ pub(super) fn open(
     }
     let mut keys = keys.iter().map(|key| Zeroizing::new(*key));
     let mut next = || keys.next().ok_or(KeysetError::OtherKeys);
-    let recipients = statement
-        .recipients
-        .iter()
-        .map(|expected| recipient(expected, next()?))
-        .collect::<Result<_, _>>()?;
-    let former_recipients = statement
-        .former_recipients
-        .iter()
-        .map(|former| recipient(&former.key, next()?))
-        .collect::<Result<_, _>>()?;
+    let recipients = each(&statement.recipients, |key| recipient(key, next()?))?;
+    let former_recipients = each(&statement.former_recipients, |former| {
+        recipient(&former.key, next()?)
+    })?;
     let record_key = record(&statement.record, next()?)?;
-    let former_record_keys = statement
-        .former_records
-        .iter()
-        .map(|former| record(&former.key, next()?))
-        .collect::<Result<_, _>>()?;
+    let former_record_keys = each(&statement.former_records, |former| {
+        record(&former.key, next()?)
+    })?;
     let receipt_key = ReceiptKey::from_scalar(next()?)?;
     if receipt_key.spki() != statement.receipt_key.as_slice() {
         return Err(KeysetError::OtherKeys);
@@ -100,6 +92,18 @@ pub(super) fn open(
         statement,
         tag: String::new(),
     })
+}
+
+/// The private key of each, in room that is there from the start: what grows leaves copies behind.
+fn each<T, K>(
+    named: &[T],
+    key_of: impl FnMut(&T) -> Result<K, KeysetError>,
+) -> Result<Vec<K>, KeysetError> {
+    let mut keys = Vec::with_capacity(named.len());
+    for key in named.iter().map(key_of) {
+        keys.push(key?);
+    }
+    Ok(keys)
 }
 
 fn recipient(expected: &RecipientPublicKey, private: Key) -> Result<RecipientKey, KeysetError> {

@@ -184,6 +184,29 @@ async fn records_open_after_many_rotations_until_they_are_retired() {
     );
 }
 
+/// A vector that grows copies what it holds and leaves the old room behind as it is.
+#[tokio::test]
+async fn private_keys_lie_in_room_that_never_grew() {
+    let fleet = Fleet::with_keyset().await;
+    let mut keyset = fleet.load().await.unwrap();
+    for _ in 0..5 {
+        let kinds = [KeyKind::Recipient, KeyKind::Record];
+        keyset = fleet.change(&keyset, kinds).await.unwrap();
+    }
+    let (recipients, records) = (&keyset.former_recipients, &keyset.former_record_keys);
+    assert_eq!((recipients.len(), records.len()), (10, 5));
+    assert_eq!((recipients.capacity(), records.capacity()), (10, 5));
+    let new =
+        super::NewKeys::generate(&super::all_kinds(), &mut super::Entropy::new(&*fleet.nsm()));
+    let renewal = super::super::draft::Renewal::of(super::all_kinds());
+    let configuration = super::configuration();
+    let now_ms = fleet.now_ms();
+    let draft = super::Draft::next(&keyset, &configuration, &renewal, new.unwrap(), now_ms);
+    let draft = draft.unwrap();
+    assert_eq!(draft.private.len(), draft.statement.private_keys());
+    assert_eq!(draft.private.capacity(), draft.private.len());
+}
+
 #[tokio::test]
 async fn record_keys_are_kept_for_as_long_as_a_record_lives() {
     let fleet = Fleet::with_keyset().await;
