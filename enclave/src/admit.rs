@@ -38,7 +38,7 @@ pub struct Admission<'a> {
 pub async fn admit(keeper: &Keeper, admission: &Admission<'_>) -> Result<Deposit, Refusal> {
     let (envelope, policy) = check(admission)?;
     let id = envelope.recipient_id();
-    let serving = generation_with(keeper, |keyset| keyset.recipient(id).is_some()).await;
+    let serving = generation_with(keeper, |keyset| keyset.recipient(id).is_some()).await?;
     let keyset = serving.keyset();
     let recipient = keyset.recipient(id).ok_or(OTHER_KEY)?;
     let keys = DepositKeys::of(keyset);

@@ -71,7 +71,8 @@ impl Opener {
         let stored = self.fetch(caller, &request.target.handle).await?;
         let checked = stored.check()?;
         let id = checked.key_id();
-        let serving = generation_with(keeper, |keyset| keyset.record_key_by_id(id).is_some()).await;
+        let serving =
+            generation_with(keeper, |keyset| keyset.record_key_by_id(id).is_some()).await?;
         let keyset = serving.keyset();
         let keys = RecordKeys {
             opens: keyset.record_key_by_id(id),

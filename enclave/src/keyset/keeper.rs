@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -49,6 +49,8 @@ struct Kept {
     reading: Mutex<Reading>,
     /// How many readings have begun.
     readings: AtomicU64,
+    /// Whether there may be a later generation that could not be had.
+    lags: AtomicBool,
 }
 
 impl Keeper {
@@ -69,6 +71,7 @@ impl Keeper {
             serving: RwLock::new(serving),
             reading: Mutex::default(),
             readings: AtomicU64::default(),
+            lags: AtomicBool::default(),
         }))
     }
 
@@ -93,8 +96,16 @@ impl Keeper {
                 self.read(&mut reading).await;
             }
         };
-        let _ = timeout(REFRESH_TIMEOUT, asking).await;
+        if timeout(REFRESH_TIMEOUT, asking).await.is_err() {
+            self.0.lags.store(true, Ordering::Release);
+        }
         self.current()
+    }
+
+    /// Whether there may be a later generation all the same: the parent, KMS or the module did not
+    /// do their part when they were last asked.
+    pub fn lags(&self) -> bool {
+        self.0.lags.load(Ordering::Acquire)
     }
 
     /// Serves with `keyset` from now on, if it is a later generation than what serves.

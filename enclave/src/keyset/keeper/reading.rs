@@ -36,6 +36,15 @@ enum Again {
     Later(Patience),
 }
 
+/// What the parent offers, once it has been looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Offer {
+    /// No later generation than the one that serves by now.
+    NothingLater,
+    /// Perhaps one; it could not be had, or not be verified yet.
+    Unknown,
+}
+
 impl Reading {
     /// Waits until the parent was asked at least `interval` ago.
     pub(super) async fn pause(&self, interval: Duration) {
@@ -55,10 +64,13 @@ impl Keeper {
     pub(super) async fn read(&self, reading: &mut Reading) {
         self.0.readings.fetch_add(1, Ordering::AcqRel);
         reading.began = Some(Instant::now());
-        self.take_over(reading).await;
+        let offer = self.take_over(reading).await;
+        self.0
+            .lags
+            .store(offer == Offer::Unknown, Ordering::Release);
     }
 
-    async fn take_over(&self, reading: &mut Reading) {
+    async fn take_over(&self, reading: &mut Reading) -> Offer {
         let serving = self.current();
         let known = match &reading.refused {
             Some(Refused {
@@ -70,29 +82,41 @@ impl Keeper {
         let bytes = match self.context().host.keyset_unless(known).await {
             Ok(KeysetNews::Other(bytes)) => bytes,
             // What serves goes on; the operator is told that its file is gone.
-            Ok(KeysetNews::Missing) => return self.refuse(reading, "", &KeysetError::Missing),
-            Ok(KeysetNews::Same) | Err(_) => return,
+            Ok(KeysetNews::Missing) => {
+                self.refuse(reading, "", &KeysetError::Missing);
+                return Offer::NothingLater;
+            }
+            Ok(KeysetNews::Same) => return Offer::NothingLater,
+            Err(_) => return Offer::Unknown,
         };
         let tag = keyset_tag(&bytes);
         if tag == serving.keyset().tag() {
             reading.refused = None;
-            return;
+            return Offer::NothingLater;
         }
         match reading.refused(&tag) {
-            Some(Again::Never) => return,
-            Some(Again::Later(patience)) if !patience.is_over() => return,
+            Some(Again::Never) => return Offer::NothingLater,
+            Some(Again::Later(patience)) if !patience.is_over() => return Offer::Unknown,
             _ => {}
         }
         // Without a time nothing is verified, and nothing served either.
         let Some(now_ms) = self.now_ms() else {
-            return;
+            return Offer::Unknown;
         };
         match self.later(serving.keyset(), &bytes, now_ms).await {
             Ok(keyset) => {
                 reading.refused = None;
                 self.adopt(keyset);
+                Offer::NothingLater
             }
-            Err(error) => self.refuse(reading, &tag, &error),
+            Err(error) => {
+                self.refuse(reading, &tag, &error);
+                if error.is_final() {
+                    Offer::NothingLater
+                } else {
+                    Offer::Unknown
+                }
+            }
         }
     }
 

@@ -1,4 +1,6 @@
 //! Record keys that change while enclaves run.
+use std::time::Duration;
+
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use coset::{CborSerializable as _, CoseSign1};
@@ -7,7 +9,11 @@ use dauth_sealing::SealedRecord;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::{keyset::tests::fleet::Fleet, reencrypt::tests::vault::Vault};
+use crate::{
+    keyset::tests::{fleet::Fleet, kms::KmsFault, parent::ParentFault},
+    reencrypt::tests::vault::Vault,
+    serving::LAGS,
+};
 
 fn sealed(key: &RecordKey, parties: &Parties) -> Vec<u8> {
     let secret = Secret::new(SECRET.to_vec()).unwrap();
@@ -91,4 +97,30 @@ async fn a_record_under_nobodys_key_is_refused() {
         .unwrap_err();
     assert_eq!(refusal.code, Code::DecryptionFailed);
     assert_eq!(refusal.detail, "the record was sealed under another keyset");
+}
+
+/// Another enclave has changed the record key, and this one cannot learn of it yet: that passes, and
+/// the record is not said to be lost.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_cannot_be_had_yet_is_worth_another_try() {
+    let (fleet, parties) = (Fleet::with_keyset().await, Parties::new());
+    let keeper = fleet.keeper().await;
+    let first = keeper.current();
+    let next = fleet.change(first.keyset(), [KeyKind::Record]).await;
+    let record = sealed(next.unwrap().record_key(), &parties);
+    let vault = Vault::with(&record).await;
+    let opener = opener(&vault);
+    fleet.parent.fail(ParentFault::Fails);
+    let refused = call(&opener, &keeper, &parties, &record).await;
+    assert_eq!(refused, Err(LAGS));
+    assert!(LAGS.code.retryable());
+    fleet.parent.fail(ParentFault::None);
+    fleet.kms.fail(KmsFault::Denies);
+    for _ in 0..2 {
+        let refused = call(&opener, &keeper, &parties, &record).await;
+        assert_eq!(refused, Err(LAGS));
+    }
+    fleet.kms.fail(KmsFault::None);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(call(&opener, &keeper, &parties, &record).await, Ok(()));
 }
