@@ -108,6 +108,21 @@ pub enum EvidenceError {
         /// The attested one.
         found: u64,
     },
+    /// A generation that did not come of the one that was seen.
+    #[error(
+        "generation {found} of the enclave's keyset did not come of the generation {seen} that was \
+         seen before: an old keyset was put back and changed, or this one was changed twice; the \
+         operator must put the newest one back; if the operator announced it, {remedy}",
+        remedy = forget(.place)
+    )]
+    OtherHistory {
+        /// The highest that was seen.
+        seen: u64,
+        /// The attested one.
+        found: u64,
+        /// What remembers the one seen.
+        place: Place,
+    },
     /// What was seen before is not known, or what is new cannot be noted.
     #[error(transparent)]
     Memory(#[from] KeysetMemoryError),

@@ -19,7 +19,8 @@ const MAX_AUDIENCES: usize = 256;
 /// The keyset and its highest generation that a client has seen, for each audience.
 ///
 /// A keyset file lies on the parent's disk, and a parent can put an old one back: keys that were
-/// retired would be in use again. It can also have a keyset made anew. The enclave cannot tell, for
+/// retired would be in use again. It can have the old one changed until its number is high enough,
+/// which its history tells. It can also have a keyset made anew. The enclave cannot tell, for
 /// it remembers nothing; clients that saw a later one can.
 ///
 /// The first keyset seen of an audience is believed. What was seen is noted by [`crate::connect()`]
@@ -56,6 +57,9 @@ struct SeenKeyset {
     id: String,
     /// The highest that was seen.
     generation: u64,
+    /// What names it in the history of later ones: hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
 }
 
 /// Why a memory cannot be used. Evidence is then refused: what is not known cannot be compared.
@@ -158,6 +162,7 @@ impl KeysetMemory {
             let keyset = SeenKeyset {
                 id: hex::encode(&keys.keyset_id),
                 generation: keys.generation,
+                digest: keys.history.first().map(hex::encode),
             };
             seen.keysets.insert(keys.audience.clone(), keyset);
         }
@@ -176,14 +181,29 @@ impl KeysetMemory {
                 place: self.place.clone(),
             });
         }
-        match known.generation {
-            seen if keys.generation < seen => Err(EvidenceError::OlderGeneration {
-                seen,
+        let Some(later_by) = keys.generation.checked_sub(known.generation) else {
+            return Err(EvidenceError::OlderGeneration {
+                seen: known.generation,
                 found: keys.generation,
-            }),
-            seen if keys.generation == seen => Ok(News::None),
-            _ => Ok(News::Some),
+            });
+        };
+        if let Some(digest) = &known.digest {
+            let at = usize::try_from(later_by).ok();
+            let then = at.and_then(|at| keys.history.get(at)).map(hex::encode);
+            if then.as_ref() != Some(digest) {
+                return Err(EvidenceError::OtherHistory {
+                    seen: known.generation,
+                    found: keys.generation,
+                    place: self.place.clone(),
+                });
+            }
         }
+        // A memory of a version that knew no digests learns one.
+        let has_digest = known.digest.is_some() || keys.history.is_empty();
+        Ok(match later_by {
+            0 if has_digest => News::None,
+            _ => News::Some,
+        })
     }
 
     fn known(&self) -> Result<Seen, KeysetMemoryError> {

@@ -111,6 +111,8 @@ pub enum KeysetRefusal {
     OtherKeyset,
     /// Its generation is not later than the one that runs.
     NotLater,
+    /// It did not come of the generation that runs.
+    OtherHistory,
     /// KMS released no data key that opens it.
     NotReleased,
     /// The Nitro Secure Module or the parent did not answer.
@@ -134,6 +136,7 @@ impl From<&KeysetError> for KeysetRefusal {
             KeysetError::OtherDeployment => Self::OtherDeployment,
             KeysetError::OtherKeyset => Self::OtherKeyset,
             KeysetError::NotLater => Self::NotLater,
+            KeysetError::OtherHistory => Self::OtherHistory,
             KeysetError::Kms(_) | KeysetError::NotReleased => Self::NotReleased,
             KeysetError::AlreadyThere
             | KeysetError::NotStored

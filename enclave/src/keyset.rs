@@ -64,6 +64,14 @@ impl Keyset {
         self.statement.generation
     }
 
+    /// Digests of this generation and of those before it, the latest first.
+    pub fn history(&self) -> impl Iterator<Item = [u8; 16]> {
+        let before = self.statement.history.iter().map(|digest| **digest);
+        // What was decoded can be encoded.
+        let own = self.statement.digest().ok().map(|digest| *digest);
+        own.into_iter().chain(before)
+    }
+
     /// Keys that envelopes are sealed to, the preferred one first.
     pub fn recipients(&self) -> &[RecipientKey] {
         &self.recipients

@@ -35,6 +35,9 @@ pub struct KeyConfiguration {
     pub keyset_id: Vec<u8>,
     /// The keyset's generation: grows with every change.
     pub generation: u64,
+    /// Digests of this generation and of those before it, the latest first: 16 bytes each, at most
+    /// [`KeyConfiguration::MAX_HISTORY`]. Who has seen one of them knows that this one came of it.
+    pub history: Vec<ByteBuf>,
     /// What guards the keyset while no enclave runs.
     pub kms_key: GuardingKey,
     /// The resource identifier of the enclave: `aud` of the tokens that it accepts.
@@ -81,6 +84,9 @@ pub enum Kem {
 impl KeyConfiguration {
     /// The value of [`KeyConfiguration::purpose`].
     pub const PURPOSE: &'static str = "dauth-evidence-v1";
+
+    /// Generations in a history: four years of weekly changes.
+    pub const MAX_HISTORY: usize = 256;
 
     /// The CBOR form.
     pub fn to_cbor(&self) -> Vec<u8> {

@@ -14,6 +14,7 @@ fn keys(audience: &str, id: u8, generation: u64) -> KeyConfiguration {
         former_receipt_keys: Vec::new(),
         keyset_id: vec![id; 16],
         generation,
+        history: Vec::new(),
         kms_key: GuardingKey {
             arn: "k".to_owned(),
             policy: KeyPolicyRule::Unchecked,
@@ -180,4 +181,57 @@ async fn a_memory_is_bounded_and_forgets_nobody() {
     ));
     memory.note(&keys("0", 1, 2)).await.unwrap();
     assert!(memory.compare(&keys("0", 1, 1)).is_err());
+}
+
+/// A generation whose history is that of its line: one letter a generation, the latest first.
+fn of_line(line: &str) -> KeyConfiguration {
+    let history = line.bytes().rev().map(|name| vec![name; 16].into());
+    KeyConfiguration {
+        history: history.collect(),
+        ..keys("a", 1, line.len() as u64)
+    }
+}
+
+/// The attack: an old file is put back, and changed until its number is as high as what was seen.
+#[tokio::test]
+async fn a_generation_must_come_of_the_one_that_was_seen() {
+    let folder = Folder::new();
+    for memory in [Arc::new(KeysetMemory::in_process()), folder.memory()] {
+        memory.note(&of_line("abc")).await.unwrap();
+        memory.note(&of_line("abc")).await.unwrap();
+        memory.compare(&of_line("abcd")).unwrap();
+        for forked in ["abX", "abXY", "aXYZ", "WXYZ"] {
+            let judged = memory.compare(&of_line(forked));
+            assert!(
+                matches!(judged, Err(EvidenceError::OtherHistory { seen: 3, .. })),
+                "{forked}"
+            );
+            assert!(memory.note(&of_line(forked)).await.is_err(), "{forked}");
+        }
+        // Several changes later, as far back as a history goes.
+        memory.note(&of_line("abcdef")).await.unwrap();
+        let mut cut = of_line("abcdefgh");
+        cut.history.truncate(2);
+        assert!(matches!(
+            memory.compare(&cut),
+            Err(EvidenceError::OtherHistory {
+                seen: 6,
+                found: 8,
+                ..
+            })
+        ));
+        cut = of_line("abcdefgh");
+        cut.history.truncate(3);
+        memory.note(&cut).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_memory_without_a_digest_learns_it() {
+    let folder = Folder::new();
+    let id = "01".repeat(16);
+    let text = format!(r#"{{"version":1,"keysets":{{"a":{{"id":"{id}","generation":3}}}}}}"#);
+    fs::write(folder.path(), text).unwrap();
+    folder.memory().note(&of_line("abc")).await.unwrap();
+    assert!(folder.memory().compare(&of_line("abX")).is_err());
 }

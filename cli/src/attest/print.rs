@@ -119,6 +119,7 @@ mod tests {
             former_receipt_keys: Vec::new(),
             keyset_id: vec![0xab; 16],
             generation: 7,
+            history: Vec::new(),
             kms_key: GuardingKey {
                 arn: "arn:aws:kms:eu-west-1:1:key/k".to_owned(),
                 policy: KeyPolicyRule::Locked,

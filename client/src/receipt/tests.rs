@@ -34,6 +34,7 @@ impl Enclave {
             former_receipt_keys: Vec::new(),
             keyset_id: vec![3; 16],
             generation: 1,
+            history: Vec::new(),
             kms_key: GuardingKey {
                 arn: "k".to_owned(),
                 policy: KeyPolicyRule::Unchecked,

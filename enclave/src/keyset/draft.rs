@@ -13,7 +13,8 @@ use super::{
     receipt_key::ReceiptKey,
     secrets::Key,
     statement::{
-        FormerRecipient, FormerRecord, MAX_FORMER_RECEIPTS, RecordKeyCommitment, Statement,
+        FormerRecipient, FormerRecord, MAX_FORMER_RECEIPTS, MAX_HISTORY, RecordKeyCommitment,
+        Statement,
     },
 };
 use crate::admit::MAX_RECORD_LIFE_S;
@@ -124,6 +125,7 @@ impl Draft {
             wrapped_key_sha384: ByteArray::new([0; 48]),
             keyset_id: ByteArray::new(keyset_id),
             generation: 1,
+            history: Vec::new(),
             made_ms: now_ms,
             recipients: recipients.iter().map(RecipientKey::public).collect(),
             recipients_made_ms: now_ms,
@@ -150,10 +152,15 @@ impl Draft {
     ) -> Result<Self, KeysetError> {
         let old = &keyset.statement;
         let generation = old.generation.checked_add(1);
+        let mut history = Vec::with_capacity(MAX_HISTORY + 1);
+        history.push(old.digest()?);
+        history.extend_from_slice(&old.history);
+        history.truncate(MAX_HISTORY);
         let mut draft = Self {
             statement: Statement {
                 key_arn: configuration.kms.key_arn.clone(),
                 generation: generation.ok_or(KeysetError::Generation)?,
+                history,
                 // A clock that was set back must not make keys look older than their elders.
                 made_ms: now_ms.max(old.made_ms),
                 ..old.clone()

@@ -80,6 +80,9 @@ pub enum KeysetError {
         "the parent offers another keyset of a generation that is not later than the one that runs"
     )]
     NotLater,
+    /// A generation that did not come of the one that runs.
+    #[error("the parent offers a keyset that did not come of the generation that runs")]
+    OtherHistory,
 }
 
 impl From<KmsError> for KeysetError {
@@ -118,6 +121,7 @@ impl KeysetError {
                 | Self::TooManyKeys
                 | Self::OtherKeyset
                 | Self::NotLater
+                | Self::OtherHistory
         )
     }
 }

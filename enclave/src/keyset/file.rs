@@ -82,7 +82,7 @@ pub(super) fn version_of(bytes: &[u8]) -> Result<u64, KeysetError> {
     struct Versioned {
         version: u64,
     }
-    decode(bytes).map(|Versioned { version }| version)
+    parse(bytes).map(|Versioned { version }| version)
 }
 
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, KeysetError> {
@@ -91,16 +91,20 @@ pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, KeysetError> {
     Ok(bytes)
 }
 
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, KeysetError> {
-    if bytes.len() > MAX_KEYSET_BYTES {
-        return Err(KeysetError::Malformed);
-    }
-    let mut rest = bytes;
-    let value = ciborium::from_reader(&mut rest).map_err(|_| KeysetError::Malformed)?;
-    // Trailing bytes would let two files stand for one keyset.
-    if rest.is_empty() {
+/// Decodes what [`encode`] wrote, in the one form that it has: other forms of lengths, or bytes in
+/// the place of text, would let two files stand for one keyset.
+pub(super) fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, KeysetError> {
+    let value = parse(bytes)?;
+    if encode(&value)? == bytes {
         Ok(value)
     } else {
         Err(KeysetError::Malformed)
     }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, KeysetError> {
+    if bytes.len() > MAX_KEYSET_BYTES {
+        return Err(KeysetError::Malformed);
+    }
+    ciborium::from_reader(bytes).map_err(|_| KeysetError::Malformed)
 }

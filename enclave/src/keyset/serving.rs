@@ -1,6 +1,8 @@
 //! A generation that serves, and what clients are told of it.
 use dauth_protocol::{KeyConfiguration, deployment::KeyPolicyRule, key_configuration::GuardingKey};
 
+use serde_bytes::ByteBuf;
+
 use super::Keyset;
 
 /// A generation that serves. A call under way holds it, whatever comes after it.
@@ -54,6 +56,7 @@ impl Announcement {
                 .collect(),
             keyset_id: keyset.id().to_vec(),
             generation: keyset.generation(),
+            history: keyset.history().map(ByteBuf::from).collect(),
             kms_key: self.guarding(keyset),
             audience: self.audience.clone(),
             build: env!("CARGO_PKG_VERSION").to_owned(),

@@ -1,7 +1,7 @@
 //! What the birth document endorses: everything about a generation that is not secret.
 //!
 //! Layout 2. Layout 1 had no former keys and no times; no keyset of it is in use.
-use dauth_protocol::key_configuration::RecipientPublicKey;
+use dauth_protocol::{KeyConfiguration, key_configuration::RecipientPublicKey};
 use serde::{Deserialize, Serialize};
 use serde_bytes::{ByteArray, ByteBuf};
 use sha2::{Digest, Sha384};
@@ -19,6 +19,10 @@ pub(super) const MAX_FORMER_RECIPIENTS: usize = 32;
 pub(super) const MAX_FORMER_RECORDS: usize = 400;
 /// Former receipt keys.
 pub(super) const MAX_FORMER_RECEIPTS: usize = 16;
+/// Earlier generations that are remembered: those that a key configuration names, less the present.
+pub(super) const MAX_HISTORY: usize = KeyConfiguration::MAX_HISTORY - 1;
+/// Precedes what is hashed to name a generation.
+const DIGEST_TAG: &[u8] = b"dauth-keyset-generation-v1:";
 
 /// What the birth document endorses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +40,8 @@ pub(super) struct Statement {
     pub(super) keyset_id: ByteArray<16>,
     /// One more with every change of the keyset.
     pub(super) generation: u64,
+    /// Digests of the generations before this one, the latest first.
+    pub(super) history: Vec<ByteArray<16>>,
     /// When this generation was made, by the enclave's clock: milliseconds since the epoch.
     pub(super) made_ms: u64,
     /// Public keys that envelopes are sealed to, the preferred one first.
@@ -114,16 +120,34 @@ impl Statement {
         statement.check_bounds().map(|()| statement)
     }
 
-    /// Requires `other` to be a later generation of the same keyset. Both are of a trusted image; the
+    /// Requires `other` to be a later generation that came of this one. Both are of a trusted image; the
     /// parent chooses which of them it serves, and must not choose backwards.
     pub(super) fn is_followed_by(&self, other: &Self) -> Result<(), KeysetError> {
         if self.keyset_id != other.keyset_id {
             Err(KeysetError::OtherKeyset)
         } else if other.generation <= self.generation {
             Err(KeysetError::NotLater)
+        } else if other.past(self.generation) != Some(&self.digest()?) {
+            Err(KeysetError::OtherHistory)
         } else {
             Ok(())
         }
+    }
+
+    /// The digest of an earlier generation.
+    fn past(&self, generation: u64) -> Option<&ByteArray<16>> {
+        let at = self.generation.checked_sub(generation)?.checked_sub(1)?;
+        self.history.get(usize::try_from(at).ok()?)
+    }
+
+    /// Names this generation: no two have the same, for each has keys or a data key of its own.
+    pub(super) fn digest(&self) -> Result<ByteArray<16>, KeysetError> {
+        let hash = Sha384::new()
+            .chain_update(DIGEST_TAG)
+            .chain_update(self.to_cbor()?)
+            .finalize();
+        let (digest, _) = hash.split_first_chunk().ok_or(KeysetError::Malformed)?;
+        Ok(ByteArray::new(*digest))
     }
 
     /// How many private keys the statement speaks of.
@@ -137,7 +161,8 @@ impl Statement {
         let is_within = (1..=MAX_RECIPIENTS).contains(&self.recipients.len())
             && self.former_recipients.len() <= MAX_FORMER_RECIPIENTS
             && self.former_records.len() <= MAX_FORMER_RECORDS
-            && self.former_receipt_keys.len() <= MAX_FORMER_RECEIPTS;
+            && self.former_receipt_keys.len() <= MAX_FORMER_RECEIPTS
+            && self.history.len() <= MAX_HISTORY;
         is_within.then_some(()).ok_or(KeysetError::TooManyKeys)
     }
 }

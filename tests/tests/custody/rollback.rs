@@ -63,6 +63,34 @@ async fn a_keyset_rolled_back_is_refused_by_who_saw_a_later_one() {
     });
 }
 
+/// A parent that puts an old keyset back can have it changed until its number is high enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_keyset_that_was_changed_since_is_refused_by_who_saw_a_later_one() {
+    let stack = Stack::start();
+    wait_until_idle(&stack);
+    let file = stack.dir().join(KEYSET);
+    let old = fs::read(&file).unwrap();
+    keys(&stack, &["rotate"]);
+    assert_eq!(attested_generation(&stack, &stack.file().profile), 2);
+
+    fs::write(&file, &old).unwrap();
+    restart_enclave(&stack);
+    wait_until("the older generation serves", || {
+        stack
+            .dauth(&["attest", "fetch"])
+            .stderr
+            .contains("generation 1 of its keyset")
+    });
+    for generation in [2, 3] {
+        let ran = stack.dauth(&["keys", "rewrap", "--json"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let ran = stack.dauth(&["attest", "fetch"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{ran:?}");
+        let sentence = format!("generation {generation} of the enclave's keyset did not come of");
+        assert!(ran.stderr.contains(&sentence), "{ran:?}");
+    }
+}
+
 /// A parent can have another keyset made. Whoever has seen the first does not seal to it.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_keyset_is_refused_by_who_saw_the_first() {

@@ -43,6 +43,7 @@ pub(crate) fn key_configuration(tls_key: &[u8]) -> KeyConfiguration {
         former_receipt_keys: Vec::new(),
         keyset_id: vec![3; 16],
         generation: 1,
+        history: Vec::new(),
         kms_key: GuardingKey {
             arn: "arn:aws:kms:eu-west-1:000000000000:key/k".to_owned(),
             policy: KeyPolicyRule::Unchecked,

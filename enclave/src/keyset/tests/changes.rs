@@ -205,3 +205,37 @@ async fn a_clock_that_is_behind_the_module_keeps_nobody_from_a_change() {
     // Another enclave of the fleet takes it over at once.
     generation::load_at(&context, behind_ms()).await.unwrap();
 }
+
+/// The attack: an old file is put back, and changed until its number is as high as what was seen.
+#[tokio::test]
+async fn a_generation_names_those_that_it_came_of() {
+    let fleet = Fleet::with_keyset().await;
+    let first = fleet.load().await.unwrap();
+    let old = fleet.parent.file();
+    let second = fleet.change(&first, [KeyKind::Record]).await.unwrap();
+    let third = fleet.change(&second, []).await.unwrap();
+    let digests = |keyset: &Keyset| keyset.history().collect::<Vec<_>>();
+    assert_eq!(digests(&third).len(), 3);
+    assert_eq!(digests(&third)[1..], digests(&second));
+    assert_eq!(digests(&second)[1..], digests(&first));
+    first.is_followed_by(&third).unwrap();
+    let loaded = fleet.load().await.unwrap();
+    assert_eq!(
+        digests(&loaded),
+        digests(&third),
+        "each enclave says the same"
+    );
+
+    fleet.parent.state().file = Some(old);
+    let mut forked = fleet.load().await.unwrap();
+    for _ in 0..3 {
+        forked = fleet.change(&forked, []).await.unwrap();
+    }
+    assert_eq!(forked.generation(), 4);
+    assert_eq!(digests(&forked).last(), digests(&third).last());
+    for seen in [&second, &third] {
+        let refused = seen.is_followed_by(&forked).err();
+        assert!(matches!(refused, Some(KeysetError::OtherHistory)));
+    }
+    first.is_followed_by(&forked).unwrap();
+}
