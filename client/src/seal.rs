@@ -1,4 +1,6 @@
 //! Seal, admit, verify: from a credential to a record that an enclave vouches for.
+use std::time::Duration;
+
 use dauth_attested_tls::EndorsedKeys;
 use dauth_dispatch::{AccessToken, DpopKey, EnclaveClient};
 use dauth_protocol::{
@@ -8,6 +10,7 @@ use dauth_protocol::{
 use dauth_sealing::{AttestedRecipientKey, Sealer, Secret};
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
+use tokio::time::sleep;
 
 use crate::{
     AdmittedRecord, ExpectedAdmission, OwnerError, ReceiptError, ReceiptSigner, clock::now_s,
@@ -16,6 +19,14 @@ use crate::{
 
 /// An envelope is admitted at once; half of the permitted life leaves room for clocks that differ.
 const ENVELOPE_LIFE_S: u64 = 300;
+
+/// Before an admission is tried again: an enclave looks for new keys each second.
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(50),
+    Duration::from_millis(250),
+    Duration::from_millis(700),
+    Duration::from_millis(1500),
+];
 
 /// A credential with all that it is sealed under.
 pub(crate) struct Sealing<'a> {
@@ -52,7 +63,30 @@ pub(crate) fn check_secret(secret: &Secret) -> Result<(), OwnerError> {
     }
 }
 
+/// Seals to attested keys and has it admitted.
+///
+/// The enclave may have replaced its keys since the evidence was fetched, or another one of its
+/// fleet, which is a moment behind, may have answered: the receipt is then under another key than
+/// the attested one, nothing is stored, and all of it is done again with the keys of then.
 pub(crate) async fn admit(
+    enclave: &EnclaveClient,
+    keys: &EndorsedKeys,
+    sealing: &Sealing<'_>,
+    prover: &Prover<'_>,
+) -> Result<AdmittedRecord, OwnerError> {
+    let mut admitted = admit_once(enclave, keys, sealing, prover).await;
+    for pause in PAUSES {
+        if !matches!(admitted, Err(OwnerError::Receipt(ReceiptError::Signature))) {
+            break;
+        }
+        sleep(pause).await;
+        let keys = enclave.evidence().await?;
+        admitted = admit_once(enclave, &keys, sealing, prover).await;
+    }
+    admitted
+}
+
+async fn admit_once(
     enclave: &EnclaveClient,
     keys: &EndorsedKeys,
     sealing: &Sealing<'_>,
@@ -79,20 +113,13 @@ pub(crate) async fn admit(
     )?;
     let envelope = Sealer::new(recipient).seal(&header, sealing.secret, &mut SystemSource)?;
     let admitted = enclave.admit(envelope, prover.token, prover.key).await?;
-    let verify = |keys: &EndorsedKeys| {
-        let expected = ExpectedAdmission {
-            handle: sealing.handle,
-            policy: &policy,
-            version: sealing.version,
-            signer: ReceiptSigner::Current(keys.key_configuration()),
-        };
-        AdmittedRecord::verify(&admitted, &expected)
+    let expected = ExpectedAdmission {
+        handle: sealing.handle,
+        policy: &policy,
+        version: sealing.version,
+        signer: ReceiptSigner::Current(keys.key_configuration()),
     };
-    match verify(keys) {
-        // The receipt key may have been replaced since the evidence was fetched.
-        Err(ReceiptError::Signature) => Ok(verify(&enclave.evidence().await?)?),
-        verified => Ok(verified?),
-    }
+    Ok(AdmittedRecord::verify(&admitted, &expected)?)
 }
 
 /// The post-quantum one, unless the enclave prefers and attests another.
