@@ -10,7 +10,6 @@ mod stop;
 
 use std::{io, sync::Arc, time::Duration};
 
-use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_rustls::TlsAcceptor;
@@ -105,5 +104,5 @@ async fn serve_connection(
         let service = Arc::clone(&service);
         async move { service.answer(request).await }
     };
-    connection::serve(TokioIo::new(stream), protocol, answer, stopping).await;
+    connection::serve(stream, protocol, answer, stopping).await;
 }

@@ -98,7 +98,7 @@ impl Connection {
 async fn enclave_that_stops(fleet: Arc<Fleet>, connection: Connection, after: u32) {
     let stop = Arc::new(Notify::new());
     let (told, calls) = (Arc::clone(&stop), Arc::new(AtomicU32::new(0)));
-    let Connection { tls, spki } = connection;
+    let Connection { mut tls, spki } = connection;
     let service = service_fn(move |request: Request<Incoming>| {
         let (fleet, spki) = (Arc::clone(&fleet), spki.clone());
         let (stop, calls) = (Arc::clone(&stop), Arc::clone(&calls));
@@ -116,15 +116,19 @@ async fn enclave_that_stops(fleet: Arc<Fleet>, connection: Connection, after: u3
         }
     });
     let server = http2::Builder::new(TokioExecutor::new());
-    let serving = server.serve_connection(TokioIo::new(tls), service);
-    let mut serving = std::pin::pin!(serving);
-    tokio::select! {
-        _ = serving.as_mut() => {}
-        () = told.notified() => {
-            serving.as_mut().graceful_shutdown();
-            let _ = serving.await;
+    let serving = server.serve_connection(TokioIo::new(&mut tls), service);
+    {
+        let mut serving = std::pin::pin!(serving);
+        tokio::select! {
+            _ = serving.as_mut() => {}
+            () = told.notified() => {
+                serving.as_mut().graceful_shutdown();
+                let _ = serving.await;
+            }
         }
     }
+    // To close with bytes unread is to reset: the client would lose answers.
+    let _ = tokio::io::copy(&mut tls, &mut tokio::io::sink()).await;
 }
 
 fn answer(body: Vec<u8>) -> Response<Full<Bytes>> {

@@ -12,12 +12,14 @@ use dauth_protocol::limit;
 use http::{Request, Response};
 use hyper::{
     body::{Body, Incoming},
-    rt::{Read, Write},
     server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::{Instant, sleep_until, timeout};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::{Instant, sleep_until, timeout},
+};
 
 use super::{BUFFER_BYTES, stop::Stopping};
 
@@ -29,6 +31,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const WIND_DOWN_TIMEOUT: Duration = Duration::from_millis(limit::MAX_TIMEOUT_MS);
 /// Time for a first request that its peer has sent, and that has not arrived, when the enclave stops.
 const UNDER_WAY: Duration = Duration::from_secs(2);
+/// Time for a peer to close its end after the last answer.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 /// HTTP/2 streams at one time on one connection.
 const MAX_STREAMS: u32 = 256;
 /// HTTP/2 flow-control window of one stream.
@@ -49,9 +53,13 @@ pub(super) enum Protocol {
 }
 
 /// Serves requests with `answer` until the peer goes or asks for nothing more, or the enclave stops.
-pub(super) async fn serve<S, A, F, B>(stream: S, protocol: Protocol, answer: A, stopping: Stopping)
-where
-    S: Read + Write + Unpin + Send + 'static,
+pub(super) async fn serve<S, A, F, B>(
+    mut stream: S,
+    protocol: Protocol,
+    answer: A,
+    stopping: Stopping,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Fn(Request<Incoming>) -> F,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body + Send + 'static,
@@ -74,7 +82,7 @@ where
                 .initial_stream_window_size(STREAM_WINDOW_BYTES)
                 .max_header_list_size(HEADER_BYTES)
                 .keep_alive_interval(KEEP_ALIVE)
-                .serve_connection(stream, service);
+                .serve_connection(TokioIo::new(&mut stream), service);
             let wind_down = http2::Connection::graceful_shutdown;
             while_used(connection, wind_down, &requests, stopping).await;
         }
@@ -84,11 +92,25 @@ where
                 .header_read_timeout(HEAD_TIMEOUT)
                 .max_headers(limit::MAX_HEADER_COUNT)
                 .max_buf_size(limit::MAX_HEADER_BYTES)
-                .serve_connection(stream, service);
+                .serve_connection(TokioIo::new(&mut stream), service);
             let wind_down = http1::Connection::graceful_shutdown;
             while_used(connection, wind_down, &requests, stopping).await;
         }
     }
+    if requests.latest().is_some() {
+        linger(stream).await;
+    }
+}
+
+/// Reads to the end what the peer still sends. To close before is to reset, and the peer would lose
+/// answers that it has not read yet (RFC 9112 section 9.6).
+async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let mut unread = [0; 1024];
+    let reading = async {
+        let _ = stream.shutdown().await;
+        while let Ok(1..) = stream.read(&mut unread).await {}
+    };
+    let _ = timeout(LINGER_TIMEOUT, reading).await;
 }
 
 /// Drives a connection; ends it where no first request comes, or no further one.

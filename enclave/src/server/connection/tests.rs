@@ -29,7 +29,7 @@ where
 {
     let (peer, own) = duplex(1 << 16);
     let (stop, stopping) = stop::channel();
-    let serving = serve(TokioIo::new(own), protocol, answer, stopping);
+    let serving = serve(own, protocol, answer, stopping);
     (tokio::spawn(serving), peer, stop)
 }
 
@@ -138,7 +138,7 @@ async fn a_first_request_that_crosses_the_order_to_stop_is_answered() {
             sleep(2 * UNDER_WAY).await;
             Response::new(Full::new(Bytes::from_static(b"ok")))
         };
-        let mut serving = pin!(serve(TokioIo::new(own), Protocol::Http2, answer, stopping));
+        let mut serving = pin!(serve(own, Protocol::Http2, answer, stopping));
         let connecting = async {
             let sender = connected(peer).await;
             sleep(MARGIN).await;
@@ -171,4 +171,28 @@ async fn a_connection_without_requests_does_not_keep_a_stopping_enclave_waiting(
             .expect("before what is in progress would have to end")
             .unwrap();
     }
+}
+
+/// What the peer sends after the last answer does not reset the connection under it.
+#[tokio::test(start_paused = true)]
+async fn a_connection_is_closed_when_the_peer_has_closed_it_or_takes_too_long() {
+    use tokio::io::AsyncWriteExt;
+    let (serving, mut peer, stop) = served(Protocol::Http1);
+    peer.write_all(b"GET / HTTP/1.1\r\nhost: e\r\n\r\n")
+        .await
+        .unwrap();
+    let mut first = [0; 12];
+    peer.read_exact(&mut first).await.unwrap();
+    assert_eq!(first, *b"HTTP/1.1 200");
+    stop.request();
+    let mut rest = Vec::new();
+    peer.read_to_end(&mut rest).await.unwrap();
+    assert!(!serving.is_finished());
+    // It is still read: an end that is closed would refuse this.
+    peer.write_all(b"late").await.unwrap();
+    drop(peer);
+    timeout(LINGER_TIMEOUT / 2, serving)
+        .await
+        .expect("in time")
+        .unwrap();
 }
