@@ -13,6 +13,7 @@
 //! | `PUT /v1/records/{fingerprint}` | 204; a body of [`Admitted`](crate::receipt::Admitted) (JSON): the same record under a newer key; 404; 409 when there is a newer one; 410 when revoked |
 //! | `GET /v1/credentials` | [`RoleCredentials`] |
 //! | `POST /v1/events` | 204; a body of newline-delimited JSON events |
+//! | `POST /v1/receipts` | 204 once it is stored; a body of [`ReceiptBatch`](crate::audit::ReceiptBatch) (CBOR); 400 when it is not one; 409 when another stands in its place |
 //!
 //! The parent is not trusted with any of it: every answer is verified or measured.
 use std::collections::BTreeSet;
@@ -39,6 +40,8 @@ pub const RECORDS: &str = "/v1/records/";
 pub const CREDENTIALS: &str = "/v1/credentials";
 /// Events.
 pub const EVENTS: &str = "/v1/events";
+/// Receipts of calls.
+pub const RECEIPTS: &str = "/v1/receipts";
 
 /// The `ETag` of a sealed keyset (RFC 9110 section 8.8.3): its SHA-256, hexadecimal, in quotes.
 pub fn keyset_tag(keyset: &[u8]) -> String {

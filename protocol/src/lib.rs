@@ -6,10 +6,11 @@
 //!
 //! The order of the modules is the way a request travels: a [`Handle`] names a connection, a
 //! [`Policy`] says what may be asked of it, a [`RequestPath`] is matched, [`header`] rules decide
-//! what passes, an [`EnvelopeHeader`] and a [`RecordHeader`] bind all of it to a credential, and a
-//! [`Code`] says why something was refused.
+//! what passes, an [`EnvelopeHeader`] and a [`RecordHeader`] bind all of it to a credential, a
+//! [`Code`] says why something was refused, and an [`audit::CallReceipt`] says what was done.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod base_url;
 pub mod deployment;
 pub mod envelope;

@@ -52,3 +52,17 @@ pub const DEFAULT_MAX_RESPONSE_BYTES: u64 = 64 * 1024 * 1024;
 pub const DEFAULT_TIMEOUT_MS: u64 = 30_000;
 /// The longest time that a policy may give an upstream.
 pub const MAX_TIMEOUT_MS: u64 = 600_000;
+/// The receipt of one call, CBOR.
+pub const MAX_CALL_RECEIPT_BYTES: usize = 4 * 1024;
+/// Receipts that are signed for and handed over together.
+pub const MAX_BATCH_RECEIPTS: usize = 128;
+/// A signed chain head.
+pub const MAX_CHAIN_HEAD_BYTES: usize = 1024;
+/// A batch of receipts with its head.
+pub const MAX_BATCH_BYTES: usize =
+    MAX_BATCH_RECEIPTS * (MAX_CALL_RECEIPT_BYTES + 8) + MAX_CHAIN_HEAD_BYTES + 64;
+/// Replies of one connection in an hour that may hold its credential, unless the policy says
+/// otherwise. Beyond it the connection is suspended: someone is trying forms.
+pub const DEFAULT_MAX_REFLECTIONS_PER_HOUR: u64 = 1000;
+/// How long a reply may go on after the token that opened it has expired.
+pub const MAX_STREAM_AFTER_TOKEN_S: u64 = 600;

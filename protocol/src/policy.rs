@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     BaseUrl, Injection, PathPattern, RequestPath, header,
     limit::{
-        DEFAULT_MAX_REQUEST_BYTES, DEFAULT_MAX_RESPONSE_BYTES, DEFAULT_TIMEOUT_MS,
-        MAX_POLICY_BYTES, MAX_POLICY_RULES, MAX_POLICY_SERVERS, MAX_TIMEOUT_MS,
+        DEFAULT_MAX_REFLECTIONS_PER_HOUR, DEFAULT_MAX_REQUEST_BYTES, DEFAULT_MAX_RESPONSE_BYTES,
+        DEFAULT_TIMEOUT_MS, MAX_POLICY_BYTES, MAX_POLICY_RULES, MAX_POLICY_SERVERS, MAX_TIMEOUT_MS,
     },
 };
 
@@ -81,6 +81,14 @@ pub struct Limits {
     /// Bytes of a reply body, decoded.
     #[serde(default = "default_max_response_bytes")]
     pub max_response_bytes: u64,
+    /// Replies in an hour that may hold the credential (they are redacted all the same). Then the
+    /// connection is suspended, until its owner rotates it or the enclave boots anew. With zero, the
+    /// first one suspends it.
+    #[serde(
+        default = "default_max_reflections",
+        skip_serializing_if = "is_default_max_reflections"
+    )]
+    pub max_reflections_per_hour: u64,
 }
 
 /// Why a policy is refused.
@@ -292,6 +300,7 @@ impl Default for Limits {
             timeout_ms: DEFAULT_TIMEOUT_MS,
             max_request_bytes: DEFAULT_MAX_REQUEST_BYTES,
             max_response_bytes: DEFAULT_MAX_RESPONSE_BYTES,
+            max_reflections_per_hour: DEFAULT_MAX_REFLECTIONS_PER_HOUR,
         }
     }
 }
@@ -306,6 +315,18 @@ fn default_max_request_bytes() -> u64 {
 
 fn default_max_response_bytes() -> u64 {
     DEFAULT_MAX_RESPONSE_BYTES
+}
+
+fn default_max_reflections() -> u64 {
+    DEFAULT_MAX_REFLECTIONS_PER_HOUR
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_default_max_reflections(limit: &u64) -> bool {
+    *limit == DEFAULT_MAX_REFLECTIONS_PER_HOUR
 }
 
 #[cfg(test)]
