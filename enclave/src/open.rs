@@ -171,10 +171,14 @@ fn authorize(
     check_policy(&policy, caller, &request)?;
     let call = Call {
         handle: header.handle.clone(),
+        owner: header.owner.clone(),
+        version: header.version,
         fingerprint,
         policy,
         caller: caller.thumbprint().to_owned(),
+        server: caller.server().map(str::to_owned),
         token_id: caller.claims().jti.clone(),
+        token_expires_s: caller.claims().exp,
         method: request.method,
         path: request.target.path,
         query: request.query,

@@ -49,6 +49,14 @@ impl Authenticated {
         &self.caller
     }
 
+    /// Resource identifier of the MCP server that calls; none, when the owner does.
+    pub fn server(&self) -> Option<&str> {
+        match &self.caller {
+            Caller::Owner => None,
+            Caller::Server { resource, .. } => Some(resource),
+        }
+    }
+
     /// The tenant: `ddls:org`.
     pub fn tenant(&self) -> &str {
         &self.tenant

@@ -1,7 +1,7 @@
 //! A call, and the proof that it may be made.
 use core::ops::Deref;
 
-use dauth_protocol::{Fingerprint, Handle, Policy, RequestPath};
+use dauth_protocol::{Fingerprint, Handle, Owner, Policy, RequestPath};
 use http::{HeaderMap, Method};
 
 /// What has passed every check that its type names.
@@ -41,14 +41,22 @@ impl<T> Deref for Authorized<T> {
 pub struct Call {
     /// The connection.
     pub handle: Handle,
+    /// Its owner, as its record names it.
+    pub owner: Owner,
+    /// Its version, as its record has it: one more with every rotation.
+    pub version: u64,
     /// Its record, as the token named it and as it was opened.
     pub fingerprint: Fingerprint,
     /// Its sealed policy, which allows this call.
     pub policy: Policy,
     /// RFC 7638 thumbprint (base64url) of the key that the caller proved.
     pub caller: String,
+    /// Resource identifier of the MCP server that calls; none, when the owner does.
+    pub server: Option<String>,
     /// `jti` of the caller's token.
     pub token_id: String,
+    /// `exp` of the caller's token: Unix seconds.
+    pub token_expires_s: u64,
     /// The method.
     pub method: Method,
     /// The path below the policy's base URL, as sent.

@@ -50,6 +50,8 @@ impl Enclave {
     fn offer(&self, fingerprint: Fingerprint) {
         let call = Authorized::for_tests(Call {
             handle: self.header.handle.clone(),
+            owner: self.header.owner.clone(),
+            version: self.header.version,
             fingerprint,
             policy: Policy {
                 version: 1,
@@ -61,7 +63,9 @@ impl Enclave {
                 limits: Limits::default(),
             },
             caller: String::new(),
+            server: None,
             token_id: String::new(),
+            token_expires_s: u64::MAX,
             method: http::Method::GET,
             path: RequestPath::parse("/").unwrap(),
             query: None,

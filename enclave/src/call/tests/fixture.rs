@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use dauth_protocol::{Fingerprint, Injection, Policy, RequestPath, policy::Limits};
+use dauth_protocol::{Fingerprint, Injection, Owner, Policy, RequestPath, policy::Limits};
 use dauth_sealing::Secret;
 use http::{HeaderMap, Method, Response};
 use http_body_util::{BodyExt, Full};
@@ -154,6 +154,12 @@ impl Fixture {
 pub(super) fn call() -> Call {
     Call {
         handle: "ddls:conn:test".parse().unwrap(),
+        owner: Owner {
+            issuer: "https://issuer.example".to_owned(),
+            subject: "owner".to_owned(),
+            thumbprint: "o".repeat(43),
+        },
+        version: 1,
         fingerprint: Fingerprint::of(b"record"),
         policy: Policy {
             version: 1,
@@ -165,7 +171,9 @@ pub(super) fn call() -> Call {
             limits: Limits::default(),
         },
         caller: "a".repeat(43),
+        server: None,
         token_id: "token".to_owned(),
+        token_expires_s: u64::MAX,
         method: Method::GET,
         path: RequestPath::parse("/me").unwrap(),
         query: None,
