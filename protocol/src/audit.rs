@@ -3,7 +3,11 @@
 //! Every call that opened a record leaves one [`CallReceipt`]. All receipts of one boot stand in a
 //! chain, `c₀ = SHA-256(purpose ‖ boot)`, `cₙ = SHA-256(cₙ₋₁ ‖ SHA-256(receiptₙ))`, and an enclave
 //! signs the chain's head after each batch ([`ChainHead`]). Who has one owner's receipts, and of the
-//! others in their batches the digests alone, can check that none was changed, moved or made up.
+//! others in their batches the digests alone, can check that none was changed, moved or made up. A
+//! head also carries a [`Mark`] for each receipt, by which an owner sees that one in a batch is of a
+//! connection of theirs and was kept back.
+mod mark;
+
 use core::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
@@ -32,6 +36,11 @@ pub type BootId = Hex<16>;
 pub type ReceiptId = Hex<16>;
 /// A SHA-256, or an HMAC with it.
 pub type Digest = Hex<32>;
+
+pub use mark::Mark;
+
+/// Under which a connection's receipts are marked: see [`Mark`].
+pub type MarkKey = Hex<16>;
 
 /// What the enclave says of one call, as CBOR in the chain and as JSON to be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +74,9 @@ pub struct CallReceipt {
     /// HMAC-SHA256 of the path below the base URL, under a key that the enclave derives for the
     /// connection: the same path of one connection has the same hash, and nobody else can guess it.
     pub path_hash: Digest,
+    /// The key of the connection's marks, which the enclave derives as it does the path's. Only
+    /// those who see a receipt of the connection know it.
+    pub mark_key: MarkKey,
     /// What the caller was answered with.
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -140,6 +152,9 @@ pub struct ChainHead {
     pub previous: Digest,
     /// The chain after it.
     pub head: Digest,
+    /// The [`Mark`] of each receipt of the batch, one after the other, in order.
+    #[serde(with = "serde_bytes")]
+    pub marks: Vec<u8>,
     /// When it was signed: Unix milliseconds.
     pub signed_ms: u64,
 }
@@ -187,6 +202,11 @@ pub struct StoredBatch {
 }
 
 impl CallReceipt {
+    /// Its mark, for the head of its batch.
+    pub fn mark(&self) -> Mark {
+        Mark::of(&self.mark_key, &self.boot, self.sequence)
+    }
+
     /// The CBOR form.
     pub fn to_cbor(&self) -> Vec<u8> {
         cbor::encode(self)
@@ -222,6 +242,11 @@ impl ChainHead {
         Hex(hash.finalize().into())
     }
 
+    /// The marks of the batch's receipts, in order.
+    pub fn marks(&self) -> impl Iterator<Item = Mark> + '_ {
+        self.marks.chunks_exact(Mark::BYTES).map(Mark::read)
+    }
+
     /// The CBOR form.
     pub fn to_cbor(&self) -> Vec<u8> {
         cbor::encode(self)
@@ -232,7 +257,9 @@ impl ChainHead {
         let head: Self = cbor::decode(bytes, MAX_CHAIN_HEAD_BYTES)?;
         let is_bounded = (1..=MAX_BATCH_RECEIPTS as u64).contains(&head.count)
             && head.first >= 1
-            && head.first.checked_add(head.count).is_some();
+            && head.first.checked_add(head.count).is_some()
+            && head.marks.chunks_exact(Mark::BYTES).len() as u64 == head.count
+            && head.marks.len().is_multiple_of(Mark::BYTES);
         match (head.layout, head.purpose.as_str()) {
             (1, Self::PURPOSE) if is_bounded => Ok(head),
             (1, _) => Err(CborError::Malformed),

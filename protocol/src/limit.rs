@@ -56,8 +56,8 @@ pub const MAX_TIMEOUT_MS: u64 = 600_000;
 pub const MAX_CALL_RECEIPT_BYTES: usize = 4 * 1024;
 /// Receipts that are signed for and handed over together.
 pub const MAX_BATCH_RECEIPTS: usize = 128;
-/// A signed chain head.
-pub const MAX_CHAIN_HEAD_BYTES: usize = 1024;
+/// A signed chain head: most of it the marks of a full batch.
+pub const MAX_CHAIN_HEAD_BYTES: usize = 2048;
 /// A batch of receipts with its head.
 pub const MAX_BATCH_BYTES: usize =
     MAX_BATCH_RECEIPTS * (MAX_CALL_RECEIPT_BYTES + 8) + MAX_CHAIN_HEAD_BYTES + 64;

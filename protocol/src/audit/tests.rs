@@ -17,6 +17,7 @@ pub(crate) fn receipt(outcome: Outcome) -> CallReceipt {
         token_id: "jti".into(),
         method: "GET".into(),
         path_hash: Digest::of(b"path"),
+        mark_key: [3; 16].into(),
         outcome,
         ending: Ending::Complete,
         reflection: Reflection::None,
@@ -38,6 +39,7 @@ fn head() -> ChainHead {
         count: 1,
         previous,
         head: ChainHead::next(&previous, &Digest::of(b"receipt")),
+        marks: vec![0; Mark::BYTES],
         signed_ms: 1,
     }
 }
@@ -78,7 +80,9 @@ fn a_receipt_reads_the_same_in_cbor_and_in_json() {
 #[test]
 fn a_head_out_of_bounds_is_refused() {
     assert_eq!(ChainHead::from_cbor(&head().to_cbor()), Ok(head()));
-    let changes: [fn(&mut ChainHead); 5] = [
+    let changes: [fn(&mut ChainHead); 7] = [
+        |head| head.marks.push(0),
+        |head| head.marks.clear(),
         |head| head.count = 0,
         |head| head.count = MAX_BATCH_RECEIPTS as u64 + 1,
         |head| head.first = 0,
@@ -102,6 +106,45 @@ fn a_head_out_of_bounds_is_refused() {
         ChainHead::from_cbor(&later.to_cbor()),
         Err(CborError::UnknownVersion(2))
     );
+}
+
+#[test]
+fn a_full_batch_has_a_head_that_fits() {
+    let head = ChainHead {
+        first: u64::MAX / 2,
+        count: MAX_BATCH_RECEIPTS as u64,
+        marks: vec![0; MAX_BATCH_RECEIPTS * Mark::BYTES],
+        signed_ms: u64::MAX,
+        ..head()
+    };
+    let bytes = head.to_cbor();
+    // A COSE_Sign1 (RFC 9052 section 4.2) with ES256 adds less than 100 bytes.
+    assert!(bytes.len() + 100 <= MAX_CHAIN_HEAD_BYTES, "{}", bytes.len());
+    assert_eq!(ChainHead::from_cbor(&bytes), Ok(head));
+}
+
+/// Who has one receipt of a connection knows the others by their marks; who has none learns nothing
+/// from them, not even which two belong together.
+#[test]
+fn a_mark_is_of_one_connection_and_place() {
+    let receipt = receipt(Outcome::Answered { status: 200 });
+    let changes: [fn(&mut CallReceipt); 3] = [
+        |receipt| receipt.mark_key = [4; 16].into(),
+        |receipt| receipt.boot = [4; 16].into(),
+        |receipt| receipt.sequence += 1,
+    ];
+    for change in changes {
+        let mut changed = receipt.clone();
+        change(&mut changed);
+        assert_ne!(changed.mark(), receipt.mark(), "{changed:?}");
+    }
+    let (one, other) = (receipt.mark(), Mark::of(&[9; 16].into(), &receipt.boot, 8));
+    let marked = ChainHead {
+        count: 2,
+        marks: [*one.as_bytes(), *other.as_bytes()].concat(),
+        ..head()
+    };
+    assert_eq!(marked.marks().collect::<Vec<_>>(), [one, other]);
 }
 
 #[test]
