@@ -21,7 +21,8 @@ use crate::{
     refusal::Refusal,
     scrub::ScrubbedBody,
     upstream::{
-        Lease, NoReply, Origin, Outgoing, OutgoingError, PoolKey, Sent, TIMED_OUT, Upstream,
+        Lease, NoReply, Origin, Outgoing, OutgoingError, PoolKey, PoolOwner, Sent, TIMED_OUT,
+        Upstream,
     },
 };
 
@@ -59,6 +60,10 @@ impl Upstream {
         body: Outgoing,
     ) -> Result<(Response<Incoming>, Lease), Refusal> {
         let key = PoolKey {
+            owner: PoolOwner {
+                issuer: call.owner.issuer.clone(),
+                subject: call.owner.subject.clone(),
+            },
             fingerprint: call.fingerprint,
             caller: call.caller.clone(),
             authority: call.policy.base_url.authority(),

@@ -20,7 +20,7 @@ use rustls::{
 pub(crate) use self::{
     connection::{Connection, NoReply, Sent, TIMED_OUT},
     outgoing::{Outgoing, OutgoingError},
-    pool::{Lease, Origin, PoolKey},
+    pool::{Lease, Origin, PoolKey, PoolOwner},
 };
 use crate::{host::HostServices, refusal::Refusal};
 

@@ -1,6 +1,7 @@
 //! Idle connections, each kept for the one connection, caller and authority that it served.
+mod places;
+
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -8,12 +9,15 @@ use std::{
 use dauth_protocol::Fingerprint;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use self::places::{Capacity, Places};
 use super::Connection;
 
-/// Idle connections in all.
-const MAX_IDLE: usize = 1024;
-/// Idle connections of one key.
-const MAX_IDLE_PER_KEY: usize = 8;
+/// How many connections may be idle. An eighth is the most that one owner's calls can take.
+const CAPACITY: Capacity = Capacity {
+    all: 1024,
+    per_owner: 1024 / 8,
+    per_key: 8,
+};
 /// How long a connection may be idle. Many servers close theirs after a minute or more.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 /// How often idle connections are looked through.
@@ -25,6 +29,8 @@ const SETTLE_TIMEOUT: Duration = Duration::from_millis(20);
 /// what one makes of a connection cannot reach another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PoolKey {
+    /// Whose record it is.
+    pub(crate) owner: PoolOwner,
     /// The record.
     pub(crate) fingerprint: Fingerprint,
     /// The caller's key thumbprint.
@@ -33,14 +39,17 @@ pub(crate) struct PoolKey {
     pub(crate) authority: String,
 }
 
-pub(super) struct Pool {
-    idle: Mutex<Idle>,
+/// Who shares the places with others: an owner, whatever key it proves.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PoolOwner {
+    /// `iss` of the owner's tokens.
+    pub(crate) issuer: String,
+    /// `sub` of the owner's tokens.
+    pub(crate) subject: String,
 }
 
-#[derive(Default)]
-struct Idle {
-    connections: HashMap<PoolKey, Vec<(Connection, Instant)>>,
-    count: usize,
+pub(super) struct Pool {
+    idle: Mutex<Places<Connection>>,
 }
 
 /// A connection in use; dropping it closes the connection.
@@ -63,7 +72,7 @@ pub(crate) enum Origin {
 impl Pool {
     pub(super) fn new() -> Arc<Self> {
         let pool = Arc::new(Self {
-            idle: Mutex::default(),
+            idle: Mutex::new(Places::new(CAPACITY)),
         });
         let weak = Arc::downgrade(&pool);
         tokio::spawn(async move {
@@ -91,41 +100,25 @@ impl Pool {
     }
 
     fn pop(&self, key: &PoolKey) -> Option<Connection> {
-        let mut idle = self.lock();
-        let of_key = idle.connections.get_mut(key)?;
-        let popped = of_key.pop();
-        if of_key.is_empty() {
-            idle.connections.remove(key);
-        }
-        let (connection, since) = popped?;
-        idle.count -= 1;
+        let (connection, since) = self.lock().take(key)?;
         (since.elapsed() < IDLE_TIMEOUT).then_some(connection)
     }
 
     fn put(&self, key: PoolKey, connection: Connection) {
-        let mut idle = self.lock();
-        if idle.count >= MAX_IDLE {
-            return;
-        }
-        let of_key = idle.connections.entry(key).or_default();
-        if of_key.len() < MAX_IDLE_PER_KEY {
-            of_key.push((connection, Instant::now()));
-            idle.count += 1;
-        }
+        let gave_way = self.lock().put(key, connection, Instant::now());
+        // Closed once the lock is free.
+        drop(gave_way);
     }
 
     fn sweep(&self) {
-        let mut idle = self.lock();
-        idle.connections.retain(|_, of_key| {
-            of_key.retain(|(connection, since)| {
-                since.elapsed() < IDLE_TIMEOUT && !connection.is_closed()
-            });
-            !of_key.is_empty()
-        });
-        idle.count = idle.connections.values().map(Vec::len).sum();
+        let is_fit = |connection: &Connection, since: Instant| {
+            since.elapsed() < IDLE_TIMEOUT && !connection.is_closed()
+        };
+        let swept = self.lock().sweep(is_fit);
+        drop(swept);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Idle> {
+    fn lock(&self) -> MutexGuard<'_, Places<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
