@@ -15,6 +15,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 mod credentials;
 mod events;
 mod keyset;
+mod receipts;
 mod records;
 mod reply;
 mod tunnel;
@@ -118,6 +119,7 @@ impl HostServices {
             (&Method::PUT, paths::KEYSET) => self.keyset.put(request, &self.metrics).await,
             (&Method::GET, paths::CREDENTIALS) => self.credentials.reply().await,
             (&Method::POST, paths::EVENTS) => self.take_events(request).await,
+            (&Method::POST, paths::RECEIPTS) => self.pass_receipts(request).await,
             (&Method::GET, record) if record.starts_with(paths::RECORDS) => {
                 self.record(record).await
             }
@@ -131,7 +133,8 @@ impl HostServices {
                 | paths::ORDER_OUTCOME
                 | paths::KEYSET
                 | paths::CREDENTIALS
-                | paths::EVENTS,
+                | paths::EVENTS
+                | paths::RECEIPTS,
             ) => problem(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "another method is served here",

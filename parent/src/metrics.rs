@@ -21,6 +21,8 @@ pub struct Metrics {
     pub(crate) host_refused: AtomicU64,
     pub(crate) records_fetched: AtomicU64,
     pub(crate) records_failed: AtomicU64,
+    pub(crate) receipt_batches: AtomicU64,
+    pub(crate) receipt_failures: AtomicU64,
     pub(crate) keyset_changes: AtomicU64,
     pub(crate) keyset_conflicts: AtomicU64,
     pub(crate) role_renewals: AtomicU64,
@@ -37,7 +39,7 @@ impl Metrics {
 
     /// Prometheus' text exposition format, version 0.0.4.
     pub fn to_text(&self) -> String {
-        let counters: [(&str, &str, &AtomicU64); 17] = [
+        let counters: [(&str, &str, &AtomicU64); 19] = [
             (
                 "ingress_connections_total",
                 "Connections relayed to the enclave.",
@@ -94,6 +96,16 @@ impl Metrics {
                 &self.records_failed,
             ),
             (
+                "receipt_batches_total",
+                "Batches of receipts that the control plane stored.",
+                &self.receipt_batches,
+            ),
+            (
+                "receipt_failures_total",
+                "Batches of receipts that the control plane refused, or did not answer for.",
+                &self.receipt_failures,
+            ),
+            (
                 "keyset_changes_total",
                 "Keysets stored: the first one, and each generation after it.",
                 &self.keyset_changes,
@@ -147,7 +159,7 @@ mod tests {
         let metrics = Metrics::default();
         Metrics::add(&metrics.egress_refused);
         let text = metrics.to_text();
-        assert_eq!(text.lines().count(), 17 * 3);
+        assert_eq!(text.lines().count(), 19 * 3);
         assert!(text.contains("\ndauth_parent_egress_refused_total 1\n"));
         assert!(text.contains("# TYPE dauth_parent_events_total counter\n"));
     }

@@ -3,9 +3,9 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use dauth_protocol::{Fingerprint, host::RECORDS, limit::MAX_RECORD_BYTES};
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use hyper::body::{Bytes, Incoming};
-use reqwest::{Certificate, Client, Url, redirect};
+use reqwest::{Certificate, Client, RequestBuilder, Url, redirect};
 
 use super::{HostServices, Reply, bytes, collect, problem, reply::status};
 use crate::{configuration, metrics::Metrics};
@@ -89,9 +89,7 @@ impl Records {
     /// Passes on what the enclave sealed anew.
     async fn put(&self, opened: &Fingerprint, admitted: Bytes, metrics: &Metrics) -> Reply {
         let request = self
-            .client
-            .put(self.url(opened))
-            .header(header::AUTHORIZATION, self.authorization.clone())
+            .ask(Method::PUT, &record_path(opened))
             .header(header::CONTENT_TYPE, "application/json")
             .body(admitted);
         let refused = match request.send().await.map(|response| response.status()) {
@@ -119,15 +117,15 @@ impl Records {
         problem(StatusCode::BAD_GATEWAY, refused)
     }
 
-    fn url(&self, fingerprint: &Fingerprint) -> String {
-        format!("{}/internal/records/{fingerprint}", self.base)
+    /// A request to the control plane, with this host's credential.
+    pub(super) fn ask(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client
+            .request(method, format!("{}{path}", self.base))
+            .header(header::AUTHORIZATION, self.authorization.clone())
     }
 
     async fn fetch(&self, fingerprint: &Fingerprint) -> Result<Reply, reqwest::Error> {
-        let request = self
-            .client
-            .get(self.url(fingerprint))
-            .header(header::AUTHORIZATION, self.authorization.clone());
+        let request = self.ask(Method::GET, &record_path(fingerprint));
         let mut response = request.send().await?;
         match response.status() {
             StatusCode::OK => {}
@@ -168,6 +166,10 @@ impl HostServices {
             Err(refusal) => refusal,
         }
     }
+}
+
+fn record_path(fingerprint: &Fingerprint) -> String {
+    format!("/internal/records/{fingerprint}")
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -15,6 +15,7 @@ use super::*;
 use crate::configuration::{Egress, HostListener, Records as RecordsConfiguration};
 
 mod keyset;
+mod receipts;
 mod records;
 
 struct Stack {
@@ -25,13 +26,21 @@ struct Stack {
 
 impl Stack {
     async fn start(permit: &str, max_connections: usize) -> Self {
+        Self::with_control_plane(control_plane().await, permit, max_connections).await
+    }
+
+    async fn with_control_plane(
+        control_plane: String,
+        permit: &str,
+        max_connections: usize,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::write(path("credential"), "host-credential").unwrap();
         fs::write(path("configuration"), b"{\"version\":1}").unwrap();
         let metrics = Arc::new(Metrics::default());
         let records = Records::new(&RecordsConfiguration {
-            control_plane: control_plane().await,
+            control_plane,
             credential_file: path("credential"),
             ca_file: None,
             timeout_ms: 5000,
@@ -117,6 +126,7 @@ async fn control_plane() -> String {
             let service = service_fn(async |request: Request<Incoming>| {
                 Ok::<_, std::convert::Infallible>(match request.method() {
                     &Method::PUT => records::stored_anew(request).await,
+                    &Method::POST => receipts::taken(request).await,
                     _ => stored_record(&request),
                 })
             });
