@@ -108,6 +108,8 @@ pub enum Outcome {
         /// Why.
         code: Code,
     },
+    /// With nothing: the caller left before there was an answer, or the enclave failed.
+    Unanswered,
 }
 
 /// How a reply's body ended.

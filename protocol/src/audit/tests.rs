@@ -51,6 +51,7 @@ fn a_receipt_reads_the_same_in_cbor_and_in_json() {
         Outcome::Refused {
             code: Code::PolicyDenied,
         },
+        Outcome::Unanswered,
     ] {
         let receipt = receipt(outcome);
         let bytes = receipt.to_cbor();
@@ -68,6 +69,7 @@ fn a_receipt_reads_the_same_in_cbor_and_in_json() {
             match outcome {
                 Outcome::Answered { .. } => "answered",
                 Outcome::Refused { .. } => "refused",
+                Outcome::Unanswered => "unanswered",
             }
         );
         assert_eq!(
