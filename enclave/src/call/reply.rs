@@ -1,5 +1,7 @@
 //! The reply, as a caller may see it.
-use dauth_protocol::{Code, header};
+use std::time::Duration;
+
+use dauth_protocol::{Code, header, limit};
 use dauth_sealing::Secret;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header as field};
 use http_body::Body;
@@ -7,6 +9,7 @@ use hyper::{body::Incoming, ext::ReasonPhrase};
 
 use crate::{
     authorize::Call,
+    clock::now_s,
     inject::Rendered,
     refusal::Refusal,
     scrub::{
@@ -59,16 +62,23 @@ pub(super) async fn scrubbed(
         .exact()
         .is_some_and(|length| length <= GATHERED_BYTES);
     let is_gathered = is_short && encoding == Encoding::Identity && delivery == Delivery::FixedTail;
-    let mut body = ScrubbedBody::new(Reply {
+    let passing = Reply {
         body,
         encoding,
         scrubber,
         max_bytes,
+        life: life(call.token_expires_s),
         lease,
-    });
-    if is_gathered && body.gather().await.map_err(broken)? == Likeness::Same {
-        fields.extend(of_body);
-    }
+    };
+    let body = if is_gathered {
+        let (body, likeness) = ScrubbedBody::gathered(passing).await.map_err(broken)?;
+        if likeness == Likeness::Same {
+            fields.extend(of_body);
+        }
+        body
+    } else {
+        ScrubbedBody::new(passing)
+    };
     *reply.headers_mut() = fields;
     Ok(reply.map(|()| body))
 }
@@ -124,6 +134,7 @@ fn broken(error: BodyError) -> Refusal {
         BodyError::TooLong => "the upstream's body is over the policy's limit",
         BodyError::BrokeOff => "the upstream's body broke off",
         BodyError::Malformed => "the upstream's body does not decode",
+        BodyError::TokenExpired => "the token has been expired for too long",
     };
     Refusal::new(Code::ResponseRefused, detail)
 }
@@ -146,6 +157,12 @@ fn take_describing(fields: &mut HeaderMap) -> HeaderMap {
         }
     }
     taken
+}
+
+/// For how long a reply may go on: a token opens no stream that outlives it by much.
+fn life(token_expires_s: u64) -> Duration {
+    let ends_s = token_expires_s.saturating_add(limit::MAX_STREAM_AFTER_TOKEN_S);
+    Duration::from_secs(ends_s.saturating_sub(now_s()))
 }
 
 fn delivery(fields: &HeaderMap) -> Delivery {

@@ -2,6 +2,7 @@
 mod connection;
 mod fixture;
 mod reflection;
+mod streams;
 
 use dauth_protocol::{Code, RequestPath};
 use http::{Method, StatusCode};

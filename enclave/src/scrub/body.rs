@@ -1,15 +1,19 @@
 //! The body of a reply on its way to the caller.
+mod expiring;
+
 use std::{
+    future::poll_fn,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
+use self::expiring::{Expired, Expiring};
 use super::{
     Scrubber,
     decode::{Decoder, Encoding, Step},
@@ -23,11 +27,9 @@ const DECODED_BYTES: usize = 8 * 1024;
 /// A reply's body, decoded and without the secret: the only body that a reply can have.
 pub struct ScrubbedBody {
     /// Gone once the reply has ended, and the secret with it.
-    passing: Option<Box<Passing>>,
-    /// All of a short body, once it was gathered.
+    passing: Option<Expiring<Box<Passing>>>,
+    /// All of a short body.
     gathered: Bytes,
-    /// Whether what has ended was as the upstream sent it.
-    likeness: Likeness,
     /// Trailers, once the body is out.
     trailers: Option<HeaderMap>,
 }
@@ -35,7 +37,7 @@ pub struct ScrubbedBody {
 /// How a reply compares with what the upstream sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Likeness {
-    /// Something was redacted or decoded, or it is not known yet.
+    /// Something was redacted or decoded.
     Altered,
     /// The same bytes.
     Same,
@@ -51,6 +53,8 @@ pub(crate) struct Reply {
     pub(crate) scrubber: Scrubber,
     /// How many decoded bytes there may be.
     pub(crate) max_bytes: u64,
+    /// For how long it may go on.
+    pub(crate) life: Duration,
     /// The connection, to be used again when nothing was wrong with the reply.
     pub(crate) lease: Lease,
 }
@@ -67,6 +71,9 @@ pub enum BodyError {
     /// Not what its content coding says.
     #[error("the upstream's body does not decode")]
     Malformed,
+    /// The token that opened it expired too long ago.
+    #[error("the token with which the call was made has been expired for too long")]
+    TokenExpired,
 }
 
 /// A [`Reply`] under way.
@@ -82,46 +89,52 @@ struct Decoding {
     is_done: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
     More,
     Ended,
 }
 
 impl ScrubbedBody {
-    /// The body of `reply`. This is the only way to make one.
+    /// The body of `reply` as it comes. There is no other way to make one but [`Self::gathered`].
     pub(crate) fn new(reply: Reply) -> Self {
-        let mut body = Self {
-            passing: None,
-            gathered: Bytes::new(),
-            likeness: Likeness::Altered,
-            trailers: None,
-        };
+        let life = reply.life;
         let passing = Box::new(Passing::new(reply));
         if passing.reply.body.is_end_stream() {
-            body.end(passing, &mut Vec::new());
-        } else {
-            body.passing = Some(passing);
+            return Self::ended(passing, Vec::new()).0;
         }
-        body
+        Self {
+            passing: Some(Expiring::new(passing, life)),
+            gathered: Bytes::new(),
+            trailers: None,
+        }
     }
 
-    /// Waits for the end of a short body: then it is known whether it was altered.
-    pub(crate) async fn gather(&mut self) -> Result<Likeness, BodyError> {
-        let mut gathered = Vec::new();
-        let mut trailers = None;
-        while let Some(frame) = self.frame().await {
-            match frame?.into_data() {
-                Ok(bytes) => gathered.extend_from_slice(&bytes),
-                Err(frame) => trailers = frame.into_trailers().ok(),
-            }
-        }
-        self.gathered = Bytes::from(gathered);
-        self.trailers = trailers;
-        Ok(self.likeness)
+    /// The body of `reply` once it has ended: then it is known whether it was altered. For one that
+    /// is short, within the time that the caller's policy gives.
+    pub(crate) async fn gathered(reply: Reply) -> Result<(Self, Likeness), BodyError> {
+        let mut passing = Box::new(Passing::new(reply));
+        let mut out = Vec::new();
+        while poll_fn(|cx| passing.poll_more(cx, &mut out)).await? == Progress::More {}
+        Ok(Self::ended(passing, out))
     }
 
-    fn end(&mut self, passing: Box<Passing>, out: &mut Vec<u8>) {
-        (self.trailers, self.likeness) = passing.end(out);
+    fn ended(passing: Box<Passing>, mut out: Vec<u8>) -> (Self, Likeness) {
+        let (trailers, likeness) = passing.end(&mut out);
+        let ended = Self {
+            passing: None,
+            gathered: Bytes::from(out),
+            trailers,
+        };
+        (ended, likeness)
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) -> Result<(), BodyError> {
+        if let Some(passing) = self.passing.take() {
+            let passing = passing.take().map_err(|Expired| BodyError::TokenExpired)?;
+            (self.trailers, _) = passing.end(out);
+        }
+        Ok(())
     }
 }
 
@@ -137,19 +150,18 @@ impl Body for ScrubbedBody {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.gathered)))));
         }
         let mut out = Vec::new();
-        while let Some(passing) = &mut self.passing {
-            match ready!(passing.poll_more(cx, &mut out)) {
-                Ok(Progress::More) => {}
-                Ok(Progress::Ended) => {
-                    if let Some(passing) = self.passing.take() {
-                        self.end(passing, &mut out);
-                    }
-                }
-                Err(error) => {
-                    // The connection goes with it.
-                    self.passing = None;
-                    return Poll::Ready(Some(Err(error)));
-                }
+        while let Some(passing) = &self.passing {
+            let moved = ready!(passing.poll(cx, |passing, cx| passing.poll_more(cx, &mut out)));
+            let moved = match moved {
+                Ok(Ok(Progress::More)) => Ok(()),
+                Ok(Ok(Progress::Ended)) => self.end(&mut out),
+                Ok(Err(error)) => Err(error),
+                Err(Expired) => Err(BodyError::TokenExpired),
+            };
+            if let Err(error) = moved {
+                // The connection goes with it.
+                self.passing = None;
+                return Poll::Ready(Some(Err(error)));
             }
             if !out.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(Bytes::from(out)))));

@@ -5,6 +5,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -41,6 +42,7 @@ pub(super) type Script = Arc<dyn Fn(&str) -> Vec<Act> + Send + Sync>;
 pub(super) enum Act {
     Write(Vec<u8>),
     Wait(Arc<Notify>),
+    Pause(Duration),
     Close,
 }
 
@@ -247,6 +249,7 @@ impl Parent {
                                 }
                             }
                             Act::Wait(notify) => notify.notified().await,
+                            Act::Pause(time) => tokio::time::sleep(time).await,
                             Act::Close => return drop(tls.shutdown().await),
                         }
                     }
