@@ -71,8 +71,8 @@ pub(super) async fn scrubbed(
         lease,
     };
     let body = if is_gathered {
-        let (body, likeness) = ScrubbedBody::gathered(passing).await.map_err(broken)?;
-        if likeness == Likeness::Same {
+        let body = ScrubbedBody::gathered(passing).await.map_err(broken)?;
+        if body.likeness() == Likeness::Same {
             fields.extend(of_body);
         }
         body

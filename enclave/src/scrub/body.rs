@@ -32,13 +32,16 @@ pub struct ScrubbedBody {
     gathered: Bytes,
     /// Trailers, once the body is out.
     trailers: Option<HeaderMap>,
+    likeness: Likeness,
 }
 
-/// How a reply compares with what the upstream sent.
+/// How a reply compares with what the upstream sent, head and body so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Likeness {
-    /// Something was redacted or decoded.
-    Altered,
+    /// The secret was in it and was taken out.
+    Redacted,
+    /// The body was decoded, and held no secret.
+    Decoded,
     /// The same bytes.
     Same,
 }
@@ -101,38 +104,45 @@ impl ScrubbedBody {
         let life = reply.life;
         let passing = Box::new(Passing::new(reply));
         if passing.reply.body.is_end_stream() {
-            return Self::ended(passing, Vec::new()).0;
+            return Self::ended(passing, Vec::new());
         }
+        let likeness = passing.likeness();
         Self {
             passing: Some(Expiring::new(passing, life)),
             gathered: Bytes::new(),
             trailers: None,
+            likeness,
         }
     }
 
     /// The body of `reply` once it has ended: then it is known whether it was altered. For one that
     /// is short, within the time that the caller's policy gives.
-    pub(crate) async fn gathered(reply: Reply) -> Result<(Self, Likeness), BodyError> {
+    pub(crate) async fn gathered(reply: Reply) -> Result<Self, BodyError> {
         let mut passing = Box::new(Passing::new(reply));
         let mut out = Vec::new();
         while poll_fn(|cx| passing.poll_more(cx, &mut out)).await? == Progress::More {}
         Ok(Self::ended(passing, out))
     }
 
-    fn ended(passing: Box<Passing>, mut out: Vec<u8>) -> (Self, Likeness) {
+    /// How it compares with what the upstream sent, as far as it was polled.
+    pub(crate) fn likeness(&self) -> Likeness {
+        self.likeness
+    }
+
+    fn ended(passing: Box<Passing>, mut out: Vec<u8>) -> Self {
         let (trailers, likeness) = passing.end(&mut out);
-        let ended = Self {
+        Self {
             passing: None,
             gathered: Bytes::from(out),
             trailers,
-        };
-        (ended, likeness)
+            likeness,
+        }
     }
 
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), BodyError> {
         if let Some(passing) = self.passing.take() {
             let passing = passing.take().map_err(|Expired| BodyError::TokenExpired)?;
-            (self.trailers, _) = passing.end(out);
+            (self.trailers, self.likeness) = passing.end(out);
         }
         Ok(())
     }
@@ -149,18 +159,23 @@ impl Body for ScrubbedBody {
         if !self.gathered.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.gathered)))));
         }
+        let this = &mut *self;
         let mut out = Vec::new();
-        while let Some(passing) = &self.passing {
-            let moved = ready!(passing.poll(cx, |passing, cx| passing.poll_more(cx, &mut out)));
-            let moved = match moved {
+        while let Some(passing) = &this.passing {
+            let moved = passing.poll(cx, |passing, cx| {
+                let moved = passing.poll_more(cx, &mut out);
+                this.likeness = passing.likeness();
+                moved
+            });
+            let moved = match ready!(moved) {
                 Ok(Ok(Progress::More)) => Ok(()),
-                Ok(Ok(Progress::Ended)) => self.end(&mut out),
+                Ok(Ok(Progress::Ended)) => this.end(&mut out),
                 Ok(Err(error)) => Err(error),
                 Err(Expired) => Err(BodyError::TokenExpired),
             };
             if let Err(error) = moved {
                 // The connection goes with it.
-                self.passing = None;
+                this.passing = None;
                 return Poll::Ready(Some(Err(error)));
             }
             if !out.is_empty() {
@@ -168,7 +183,7 @@ impl Body for ScrubbedBody {
             }
         }
         Poll::Ready(
-            self.trailers
+            this.trailers
                 .take()
                 .map(|trailers| Ok(Frame::trailers(trailers))),
         )
@@ -255,27 +270,31 @@ impl Passing {
         }
     }
 
-    /// Lets out the rest, gives the connection back, and forgets the secret.
-    fn end(self: Box<Self>, out: &mut Vec<u8>) -> (Option<HeaderMap>, Likeness) {
-        let Self {
-            mut reply,
-            trailers,
-            decoding,
-        } = *self;
-        reply.scrubber.finish(out);
-        let trailers = trailers
-            .map(|trailers| scrub_fields(&mut reply.scrubber, &trailers))
-            .filter(|trailers| !trailers.is_empty());
-        if reply.scrubber.acted() {
-            return (trailers, Likeness::Altered);
+    fn likeness(&self) -> Likeness {
+        if self.reply.scrubber.acted() {
+            Likeness::Redacted
+        } else if self.decoding.is_some() {
+            Likeness::Decoded
+        } else {
+            Likeness::Same
         }
+    }
+
+    /// Lets out the rest, gives the connection back, and forgets the secret.
+    fn end(mut self: Box<Self>, out: &mut Vec<u8>) -> (Option<HeaderMap>, Likeness) {
+        let scrubber = &mut self.reply.scrubber;
+        scrubber.finish(out);
+        let trailers = self.trailers.take();
+        let trailers = trailers
+            .map(|trailers| scrub_fields(scrubber, &trailers))
+            .filter(|trailers| !trailers.is_empty());
+        let likeness = self.likeness();
         // What surrounds a compressed stream (names, comments, bytes after its end) was not
         // searched and lies in the connection's buffers.
-        if decoding.is_some() {
-            return (trailers, Likeness::Altered);
+        if likeness == Likeness::Same {
+            self.reply.lease.give_back();
         }
-        reply.lease.give_back();
-        (trailers, Likeness::Same)
+        (trailers, likeness)
     }
 }
 
