@@ -38,9 +38,32 @@ pub struct Configuration {
     /// How long an access token is good; a dispatch token never more than two minutes.
     #[serde(default = "default_access_token_life_s")]
     pub access_token_life_s: u64,
+    /// How many receipts of calls are kept.
+    #[serde(default)]
+    pub receipts: ReceiptsConfiguration,
     /// Who may ask for tokens.
     #[serde(default)]
     pub clients: Vec<ClientConfiguration>,
+}
+
+/// `[receipts]`: a bound on what is kept of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReceiptsConfiguration {
+    /// How many days a receipt is kept, from when it was received.
+    pub keep_days: u64,
+    /// How large the database may become by receipts. Beyond it none is taken until older ones have
+    /// gone, so that nobody can push them out: the enclave waits, and what it loses leaves a gap.
+    pub max_mib: u64,
+}
+
+impl Default for ReceiptsConfiguration {
+    fn default() -> Self {
+        Self {
+            keep_days: 90,
+            max_mib: 10 * 1024,
+        }
+    }
 }
 
 /// One client.
@@ -95,6 +118,10 @@ pub enum InvalidConfiguration {
     /// A life of zero, or of more than an hour.
     #[error("access_token_life_s must be 1 to 3600: {0}")]
     Life(u64),
+    /// Receipts that are kept for no time or for more than a century, or in no room or in more than
+    /// a database has.
+    #[error("receipts: keep_days must be 1 to 36500, and max_mib 1 to 268435456")]
+    Receipts,
     /// `store` is PostgreSQL, which this version has no implementation for.
     #[error("store: postgres:// is not supported yet; use sqlite:PATH")]
     Postgres,
@@ -110,8 +137,23 @@ pub(crate) struct Settings {
     pub(crate) enclave: String,
     pub(crate) access_token_life_s: u64,
     pub(crate) host_credential_sha256: [u8; 32],
+    pub(crate) receipts: ReceiptsConfiguration,
     pub(crate) clients: Clients,
     pub(crate) store: PathBuf,
+}
+
+impl ReceiptsConfiguration {
+    fn is_possible(&self) -> bool {
+        (1..=36_500).contains(&self.keep_days) && (1..=1 << 28).contains(&self.max_mib)
+    }
+
+    pub(crate) fn keep_s(&self) -> u64 {
+        self.keep_days.saturating_mul(24 * 3600)
+    }
+
+    pub(crate) fn max_bytes(&self) -> u64 {
+        self.max_mib.saturating_mul(1024 * 1024)
+    }
 }
 
 impl Configuration {
@@ -128,11 +170,15 @@ impl Configuration {
         if !(1..=3600).contains(&self.access_token_life_s) {
             return Err(InvalidConfiguration::Life(self.access_token_life_s));
         }
+        if !self.receipts.is_possible() {
+            return Err(InvalidConfiguration::Receipts);
+        }
         Ok(Settings {
             issuer: self.issuer.clone(),
             enclave: self.enclave.clone(),
             access_token_life_s: self.access_token_life_s,
             host_credential_sha256: hash(&self.host_credential_sha256, "host_credential_sha256")?,
+            receipts: self.receipts,
             clients: self.check_clients()?,
             store: self.store_path()?,
         })
@@ -227,6 +273,8 @@ mod tests {
     fn accepts_the_defaults_and_a_loopback_issuer() {
         assert_eq!(refusal(|_| ()), None);
         let settings = configuration().check().unwrap();
+        let receipts = settings.receipts;
+        assert_eq!((receipts.keep_days, receipts.max_mib), (90, 10 * 1024));
         assert_eq!(settings.store, Path::new("state/control-plane.db"));
         for issuer in [
             "http://127.0.0.1:8080",
@@ -263,6 +311,12 @@ mod tests {
         assert!(refusal(|c| c.store = Some("mysql:x".into())).is_some());
         assert!(refusal(|c| c.enclave.push('/')).is_some());
         assert!(refusal(|c| c.access_token_life_s = 0).is_some());
+        assert_eq!(refusal(|c| c.receipts.keep_days = 0), Some(I::Receipts));
+        assert_eq!(refusal(|c| c.receipts.max_mib = 0), Some(I::Receipts));
+        assert_eq!(
+            refusal(|c| c.receipts.max_mib = u64::MAX),
+            Some(I::Receipts)
+        );
         assert!(refusal(|c| c.host_credential_sha256.push('0')).is_some());
         assert!(refusal(|c| c.clients[0].secret_sha256.clear()).is_some());
         assert!(refusal(|c| c.clients[0].id = "a b".into()).is_some());

@@ -1,5 +1,8 @@
-//! `/internal/records/{fingerprint}`: records for the parent, which passes them to the enclave, and
-//! back from there the same records under newer keys.
+//! For the parent. `/internal/records/{fingerprint}`: records, which it passes to the enclave, and
+//! back from there the same records under newer keys. `/internal/receipts`: what the enclave says
+//! of calls.
+pub(crate) mod receipts;
+
 use std::sync::Arc;
 
 use axum::{

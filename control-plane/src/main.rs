@@ -35,6 +35,10 @@ Example configuration:
     host_credential_sha256 = \"<64 hex digits>\"   # of the credential that the parent uses
     access_token_life_s = 300
 
+    [receipts]                                    # of calls; these are the defaults
+    keep_days = 90
+    max_mib = 10240                               # of the database; beyond it none is taken
+
     [[clients]]
     id = \"mcp-notes\"
     secret_sha256 = \"<64 hex digits>\"            # of a random secret

@@ -2,7 +2,10 @@
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use axum::{
@@ -20,6 +23,25 @@ pub(crate) struct Metrics {
     requests: Mutex<BTreeMap<(String, u16), u64>>,
     issued: Mutex<BTreeMap<&'static str, u64>>,
     refused: Mutex<BTreeMap<&'static str, u64>>,
+    pub(crate) receipts: Receipts,
+}
+
+/// Receipts of calls, by what became of them.
+#[derive(Default)]
+pub(crate) struct Receipts {
+    /// Stored.
+    pub(crate) stored: AtomicU64,
+    /// Removed, being too old.
+    pub(crate) removed: AtomicU64,
+    /// Batches that were refused: they are malformed, or another stands in their place.
+    pub(crate) batches_refused: AtomicU64,
+    /// Batches that were put off: there is no room.
+    pub(crate) batches_put_off: AtomicU64,
+}
+
+/// So many more.
+pub(crate) fn add(counter: &AtomicU64, count: u64) {
+    counter.fetch_add(count, Ordering::Relaxed);
 }
 
 impl Metrics {
@@ -71,6 +93,22 @@ impl Metrics {
                 text,
                 "dauth_control_plane_tokens_refused_total{{error=\"{error}\"}} {count}"
             )?;
+        }
+        for (name, counter) in [
+            ("receipts_stored_total", &self.receipts.stored),
+            ("receipts_removed_total", &self.receipts.removed),
+            (
+                "receipt_batches_refused_total",
+                &self.receipts.batches_refused,
+            ),
+            (
+                "receipt_batches_put_off_total",
+                &self.receipts.batches_put_off,
+            ),
+        ] {
+            let value = counter.load(Ordering::Relaxed);
+            writeln!(text, "# TYPE dauth_control_plane_{name} counter")?;
+            writeln!(text, "dauth_control_plane_{name} {value}")?;
         }
         writeln!(text, "# TYPE dauth_control_plane_remembered_proofs gauge")?;
         writeln!(

@@ -8,9 +8,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use dauth_protocol::limit::MAX_BATCH_BYTES;
 use http::{HeaderValue, StatusCode, header};
 
-use crate::{app::App, clock, connections_api, host_api, metadata, metrics, token_endpoint};
+use crate::{
+    app::App, clock, connections_api, host_api, metadata, metrics, receipts_api, token_endpoint,
+};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -31,6 +34,7 @@ pub(crate) fn public(app: &Arc<App>) -> Router {
             "/v1/connections/{handle}/rotate",
             post(connections_api::rotate),
         )
+        .route(receipts_api::PATH, get(receipts_api::list))
         .layer(DefaultBodyLimit::max(connections_api::MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(Arc::clone(app), private));
     let token = Router::new()
@@ -39,6 +43,9 @@ pub(crate) fn public(app: &Arc<App>) -> Router {
     let host = Router::new()
         .route(host_api::PATH, get(host_api::get).put(host_api::put))
         .layer(DefaultBodyLimit::max(connections_api::MAX_BODY_BYTES));
+    let receipts = Router::new()
+        .route(host_api::receipts::PATH, post(host_api::receipts::post))
+        .layer(DefaultBodyLimit::max(MAX_BATCH_BYTES));
     let router = key_set()
         .route(
             "/.well-known/oauth-authorization-server",
@@ -49,6 +56,7 @@ pub(crate) fn public(app: &Arc<App>) -> Router {
             get(metadata::authorization_server),
         )
         .merge(host)
+        .merge(receipts)
         .route("/metrics", get(metrics::get))
         .merge(connections)
         .merge(token);
@@ -77,7 +85,7 @@ fn finish(router: Router<Arc<App>>, app: &Arc<App>) -> Router {
         .with_state(Arc::clone(app))
 }
 
-/// Every reply of the connections API carries a nonce and is stored nowhere.
+/// Every reply to an owner carries a nonce and is stored nowhere.
 async fn private(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let fields = response.headers_mut();

@@ -10,7 +10,7 @@ use crate::{
     configuration::{Configuration, InvalidConfiguration},
     identity::tls_identity,
     listener::{self, Limits, Security},
-    private_file, routes,
+    private_file, retention, routes,
     signing_key::SigningKey,
     store::{Store, StoreError},
 };
@@ -139,13 +139,14 @@ impl Server {
             Security::Tls(self.tls),
             routes::enclave(&self.app),
             Limits::default(),
-            until_stopped(stopped),
+            until_stopped(stopped.clone()),
         );
+        let retention = retention::run(&self.app, until_stopped(stopped));
         let signal = async move {
             shutdown.await;
             drop(stop);
         };
-        tokio::join!(http, https, signal);
+        tokio::join!(http, https, retention, signal);
         self.app.store.close().await;
         tracing::info!("the control plane has stopped");
     }

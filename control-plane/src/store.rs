@@ -1,9 +1,11 @@
-//! What the control plane keeps: subjects, and connections with their sealed records.
+//! What the control plane keeps: subjects, connections with their sealed records, and receipts of
+//! calls.
 //!
 //! SQLite, in write-ahead mode with full synchronisation: what was answered with success survives
 //! kill -9 and loss of power.
 mod changes;
 mod connections;
+mod receipts;
 mod reencryptions;
 mod schema;
 mod subjects;
@@ -17,6 +19,7 @@ use sqlx::{
 
 pub(crate) use changes::{Change, CreateError, NewConnection, RotateError};
 pub(crate) use connections::Connection;
+pub(crate) use receipts::{KeepError, Kept, PageQuery};
 pub(crate) use reencryptions::{ReencryptError, Reencryption};
 pub use schema::{RECORD_COLUMN, RECORD_TABLE};
 pub(crate) use subjects::Source;

@@ -219,6 +219,7 @@ impl Plan {
                 enclave: RESOURCE.to_owned(),
                 host_credential_sha256: sha256_of(&state.secret("parent/records-credential")?),
                 access_token_life_s: 300,
+                receipts: dauth_control_plane::ReceiptsConfiguration::default(),
                 clients: vec![
                     client(&self.sdk, None),
                     client(&self.mcp, Some(&self.mcp_resource)),

@@ -57,6 +57,32 @@ const STEPS: &[&str] = &[
     ) STRICT;
     CREATE INDEX reencryptions_of_connection ON reencryptions (connection, id);
 ",
+    // Receipts of calls. Owners page by their ids, which are never used again.
+    "
+    CREATE TABLE receipt_batches (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        boot BLOB NOT NULL,
+        first INTEGER NOT NULL,
+        count INTEGER NOT NULL,
+        previous BLOB NOT NULL,
+        chain BLOB NOT NULL,
+        head BLOB NOT NULL,
+        digests BLOB NOT NULL,
+        received INTEGER NOT NULL,
+        UNIQUE (boot, first)
+    ) STRICT;
+    CREATE INDEX receipt_batches_by_age ON receipt_batches (received);
+    CREATE TABLE receipts (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        batch INTEGER NOT NULL REFERENCES receipt_batches (id) ON DELETE CASCADE,
+        owner TEXT NOT NULL REFERENCES subjects (id),
+        handle TEXT NOT NULL,
+        bytes BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX receipts_of_batch ON receipts (batch);
+    CREATE INDEX receipts_of_owner ON receipts (owner, id);
+    CREATE INDEX receipts_of_connection ON receipts (owner, handle, id);
+",
 ];
 
 /// Applies the steps that the database has not seen, in one transaction.

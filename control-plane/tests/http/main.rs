@@ -9,5 +9,6 @@ mod host;
 mod owner;
 mod process;
 mod program;
+mod receipts;
 mod reencryption;
 mod stack;

@@ -106,7 +106,7 @@ impl Party {
         reply.json()["access_token"].as_str().unwrap().to_owned()
     }
 
-    /// A call of the connections API with a good token and proof.
+    /// A call of an owner's API with a good token and proof. A proof covers no query.
     pub(crate) async fn call(
         &self,
         stack: &Stack,
@@ -116,7 +116,8 @@ impl Party {
     ) -> Reply {
         let token = self.token(stack, ISSUER).await;
         let nonce = nonce(stack).await;
-        let proof = self.proof(method.as_str(), path, Some(&token), Some(&nonce));
+        let (url_path, _) = path.split_once('?').unwrap_or((path, ""));
+        let proof = self.proof(method.as_str(), url_path, Some(&token), Some(&nonce));
         let authorization = format!("DPoP {token}");
         let fields = [("authorization", authorization.as_str()), ("dpop", &proof)];
         stack.send(method, path, &fields, body).await

@@ -6,7 +6,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use dauth_control_plane::{ClientConfiguration, Configuration, Server};
+use dauth_control_plane::{ClientConfiguration, Configuration, ReceiptsConfiguration, Server};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Bytes, client::conn::http1};
@@ -54,6 +54,7 @@ pub(crate) fn configuration(state_dir: &Path) -> Configuration {
         enclave: ENCLAVE.to_owned(),
         host_credential_sha256: sha256(HOST_CREDENTIAL),
         access_token_life_s: 300,
+        receipts: ReceiptsConfiguration::default(),
         clients: vec![
             client("alice", None, &["notes:read", "notes:write"]),
             client("bob", None, &[]),
@@ -73,18 +74,25 @@ pub(crate) struct Reply {
 
 impl Stack {
     pub(crate) async fn start() -> Self {
-        Self::start_on(tempfile::tempdir().unwrap()).await
+        Self::start_on(tempfile::tempdir().unwrap(), |_| ()).await
     }
 
     /// Stops it and starts it again on the same state.
     pub(crate) async fn restart(self) -> Self {
-        self.stop.send(()).unwrap();
-        self.task.await.unwrap();
-        Self::start_on(self.state).await
+        self.restart_with(|_| ()).await
     }
 
-    async fn start_on(state: tempfile::TempDir) -> Self {
-        let server = Server::bind(&configuration(state.path())).await.unwrap();
+    /// The same under another configuration.
+    pub(crate) async fn restart_with(self, change: impl FnOnce(&mut Configuration)) -> Self {
+        self.stop.send(()).unwrap();
+        self.task.await.unwrap();
+        Self::start_on(self.state, change).await
+    }
+
+    async fn start_on(state: tempfile::TempDir, change: impl FnOnce(&mut Configuration)) -> Self {
+        let mut configuration = configuration(state.path());
+        change(&mut configuration);
+        let server = Server::bind(&configuration).await.unwrap();
         let (stop, stopped) = oneshot::channel();
         Self {
             address: server.http_address().unwrap(),
@@ -111,7 +119,7 @@ impl Stack {
         method: Method,
         path: &str,
         fields: &[(&str, &str)],
-        body: &str,
+        body: &(impl AsRef<[u8]> + ?Sized),
     ) -> Reply {
         let stream = TcpStream::connect(self.address).await.unwrap();
         send_on(stream, method, path, fields, body).await
@@ -124,7 +132,7 @@ pub(crate) async fn send_on<S>(
     method: Method,
     path: &str,
     fields: &[(&str, &str)],
-    body: &str,
+    body: &(impl AsRef<[u8]> + ?Sized),
 ) -> Reply
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -139,7 +147,7 @@ where
     for (name, value) in fields {
         request = request.header(*name, *value);
     }
-    let body = Full::new(Bytes::from(body.to_owned()));
+    let body = Full::new(Bytes::copy_from_slice(body.as_ref()));
     let response: Response<_> = sender
         .send_request(request.body(body).unwrap())
         .await

@@ -124,9 +124,9 @@ async fn control_plane() -> String {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             let service = service_fn(async |request: Request<Incoming>| {
-                Ok::<_, std::convert::Infallible>(match request.method() {
-                    &Method::PUT => records::stored_anew(request).await,
-                    &Method::POST => receipts::taken(request).await,
+                Ok::<_, std::convert::Infallible>(match *request.method() {
+                    Method::PUT => records::stored_anew(request).await,
+                    Method::POST => receipts::taken(request).await,
                     _ => stored_record(&request),
                 })
             });

@@ -1,0 +1,69 @@
+//! `POST /internal/receipts`: a batch of receipts.
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode};
+
+use super::{is_host, unauthorized};
+use crate::{
+    app::App,
+    batch::Batch,
+    clock, metrics,
+    store::{KeepError, Kept},
+};
+
+/// The route.
+pub(crate) const PATH: &str = "/internal/receipts";
+
+/// 204 when it is stored, also when it was before; 400 when it is no batch, or names an owner who
+/// is none; 409 when another stands in its place; 507 when there is no room for more.
+pub(crate) async fn post(State(app): State<Arc<App>>, headers: HeaderMap, body: Bytes) -> Response {
+    if !is_host(&app, &headers) {
+        return unauthorized();
+    }
+    let counters = &app.metrics.receipts;
+    let batch = match Batch::parse(&body) {
+        Ok(batch) => batch,
+        Err(error) => {
+            tracing::warn!(%error, "a host's batch of receipts is refused");
+            metrics::add(&counters.batches_refused, 1);
+            return StatusCode::BAD_REQUEST.into_response();
+        }
+    };
+    let (place, max_bytes) = (batch.place(), app.settings.receipts.max_bytes());
+    let (boot, first, count) = (place.boot, place.first, place.count);
+    let kept = app
+        .store
+        .keep_receipts(&batch, max_bytes, clock::now_s())
+        .await;
+    let status = match kept {
+        Ok(Kept::Now) => {
+            tracing::info!(%boot, first, count, "receipts stored");
+            metrics::add(&counters.stored, count);
+            StatusCode::NO_CONTENT
+        }
+        Ok(Kept::Before) => StatusCode::NO_CONTENT,
+        Err(KeepError::Full) => {
+            tracing::error!(%boot, first, "there is no room for more receipts: [receipts] max_mib");
+            metrics::add(&counters.batches_put_off, 1);
+            StatusCode::INSUFFICIENT_STORAGE
+        }
+        Err(error @ (KeepError::Conflict | KeepError::UnknownOwner)) => {
+            tracing::warn!(%boot, first, count, %error, "a host's batch of receipts is refused");
+            metrics::add(&counters.batches_refused, 1);
+            match error {
+                KeepError::Conflict => StatusCode::CONFLICT,
+                _ => StatusCode::BAD_REQUEST,
+            }
+        }
+        Err(KeepError::Store(error)) => {
+            tracing::error!(%error, "the store failed");
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    };
+    status.into_response()
+}

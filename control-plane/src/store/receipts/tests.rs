@@ -1,0 +1,288 @@
+use dauth_protocol::{Handle, audit::ReceiptBatch};
+
+use super::*;
+use crate::{
+    batch::tests::chain::{Chain, chained, receipt, signed},
+    store::Source,
+};
+
+const NOW_S: u64 = 1_000_000;
+const MAX_BYTES: u64 = 1 << 30;
+const ONE: &str = "ddls:conn:1";
+const TWO: &str = "ddls:conn:2";
+
+struct Vault {
+    store: Store,
+    alice: String,
+    bob: String,
+    _directory: tempfile::TempDir,
+}
+
+impl Vault {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("a.db")).await.unwrap();
+        let subject = async |id| {
+            let source = Source::Client { issuer: "i", id };
+            store.subject(source, NOW_S).await.unwrap()
+        };
+        let (alice, bob) = (subject("alice").await, subject("bob").await);
+        Self {
+            store,
+            alice,
+            bob,
+            _directory: directory,
+        }
+    }
+
+    async fn keep(&self, batch: &[u8]) -> &'static str {
+        self.keep_at(batch, MAX_BYTES, NOW_S).await
+    }
+
+    async fn keep_at(&self, batch: &[u8], max_bytes: u64, now_s: u64) -> &'static str {
+        let batch = Batch::parse(batch).unwrap();
+        match self.store.keep_receipts(&batch, max_bytes, now_s).await {
+            Ok(Kept::Now) => "now",
+            Ok(Kept::Before) => "before",
+            Err(KeepError::Conflict) => "conflict",
+            Err(KeepError::UnknownOwner) => "unknown owner",
+            Err(KeepError::Full) => "full",
+            Err(KeepError::Store(error)) => panic!("{error}"),
+        }
+    }
+
+    /// Sequences of an owner's receipts on one page, and where it ended.
+    async fn page(&self, owner: &str, after: i64, limit: u32) -> (Vec<u64>, Option<i64>) {
+        let query = PageQuery {
+            handle: None,
+            after,
+            limit,
+        };
+        let page = self.store.receipts(owner, &query).await.unwrap();
+        let sequences = page.receipts.iter().map(|r| r.details.sequence);
+        (sequences.collect(), page.next)
+    }
+
+    async fn all(&self, owner: &str) -> Vec<u64> {
+        self.page(owner, 0, 500).await.0
+    }
+}
+
+#[tokio::test]
+async fn an_owner_has_their_own_receipts_alone_in_full() {
+    let vault = Vault::new().await;
+    let (alice, bob) = (vault.alice.as_str(), vault.bob.as_str());
+    let mut chain = Chain::new(1);
+    let mixed = chain.batch(&[(alice, ONE), (bob, ONE), (alice, TWO)]);
+    assert_eq!(vault.keep(&mixed.to_cbor()).await, "now");
+    assert_eq!(vault.keep(&chain.of_one(bob, ONE, 2)).await, "now");
+    assert_eq!(vault.all(alice).await, [1, 3]);
+    assert_eq!(vault.all(bob).await, [2, 4, 5]);
+    assert_eq!(vault.all("nobody").await, [0; 0]);
+
+    let query = PageQuery {
+        handle: Some(TWO.parse::<Handle>().unwrap()),
+        after: 0,
+        limit: 10,
+    };
+    let page = vault.store.receipts(alice, &query).await.unwrap();
+    assert_eq!(page.receipts.len(), 1);
+    assert_eq!(page.receipts[0].details.sequence, 3);
+    assert_eq!((page.batches.len(), page.batches[0].digests.len()), (1, 3));
+    let digests = mixed.receipts.iter().map(|receipt| Digest::of(receipt));
+    assert_eq!(page.batches[0].digests, digests.collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_batch_that_comes_again_is_stored_once() {
+    let vault = Vault::new().await;
+    let batch = Chain::new(1).of_one(&vault.alice, ONE, 2);
+    assert_eq!(vault.keep(&batch).await, "now");
+    assert_eq!(vault.keep(&batch).await, "before");
+    // Also when nothing more would be taken.
+    assert_eq!(vault.keep_at(&batch, 1, NOW_S).await, "before");
+    assert_eq!(vault.all(&vault.alice).await, [1, 2]);
+}
+
+/// A host cannot change what it brought: neither a receipt, nor a batch's ends, nor what follows.
+#[tokio::test]
+async fn nothing_takes_the_place_of_what_is_stored() {
+    let vault = Vault::new().await;
+    let alice = vault.alice.as_str();
+    let mut chain = Chain::new(1);
+    let first = chain.of_one(alice, ONE, 3);
+    let at_second = chain.clone();
+    let second = chain.of_one(alice, ONE, 3);
+    let third = chain.of_one(alice, ONE, 1);
+    for batch in [&first, &third] {
+        assert_eq!(vault.keep(batch).await, "now");
+    }
+    let forged = [
+        ("another receipt", Chain::new(1).of_one(alice, TWO, 3)),
+        ("fewer receipts", Chain::new(1).of_one(alice, ONE, 2)),
+        ("an overlap", {
+            let mut chain = Chain::new(1);
+            chain.of_one(alice, ONE, 2);
+            chain.of_one(alice, ONE, 2)
+        }),
+        (
+            "another way to the third",
+            at_second.clone().of_one(alice, TWO, 3),
+        ),
+        (
+            "more than fits before the third",
+            at_second.clone().of_one(alice, ONE, 4),
+        ),
+        ("from another first", {
+            let mut chain = Chain::new(1);
+            chain.of_one(alice, TWO, 3);
+            chain.of_one(alice, ONE, 1)
+        }),
+        ("a head signed anew", {
+            let (batch, mut head) = chained(
+                &Chain::new(1),
+                &[1, 2, 3].map(|n| receipt([1; 16].into(), n, alice, ONE)),
+            );
+            head.signed_ms += 1;
+            let head = signed(&head);
+            ReceiptBatch { head, ..batch }.to_cbor()
+        }),
+    ];
+    for (what, batch) in forged {
+        assert_eq!(vault.keep(&batch).await, "conflict", "{what}");
+    }
+    assert_eq!(vault.all(alice).await, [1, 2, 3, 7]);
+    assert_eq!(vault.keep(&second).await, "now", "what is true still fits");
+    let other_boot = Chain::new(2).of_one(alice, TWO, 3);
+    assert_eq!(vault.keep(&other_boot).await, "now");
+}
+
+#[tokio::test]
+async fn a_batch_with_an_unknown_owner_leaves_nothing() {
+    let vault = Vault::new().await;
+    let batch = Chain::new(1).batch(&[(&vault.alice, ONE), ("nobody", ONE)]);
+    assert_eq!(vault.keep(&batch.to_cbor()).await, "unknown owner");
+    assert_eq!(vault.all(&vault.alice).await, [0; 0]);
+    let (batches,): (i64,) = sqlx::query_as("SELECT count(*) FROM receipt_batches")
+        .fetch_one(&vault.store.pool)
+        .await
+        .unwrap();
+    assert_eq!(batches, 0);
+}
+
+#[tokio::test]
+async fn a_full_database_takes_no_more_and_keeps_what_it_has() {
+    let vault = Vault::new().await;
+    let mut chain = Chain::new(1);
+    let max_bytes = 512 * 1024;
+    let mut kept = 0;
+    let refused = loop {
+        let batch = chain.of_one(&vault.alice, ONE, 100);
+        match vault.keep_at(&batch, max_bytes, NOW_S + kept).await {
+            "now" => kept += 1,
+            _ => break batch,
+        }
+        assert!(kept < 100, "there is no bound");
+    };
+    assert_eq!(vault.keep_at(&refused, max_bytes, NOW_S).await, "full");
+    assert_eq!(vault.page(&vault.alice, 0, 1).await.0, [1]);
+    // What is removed makes room.
+    assert_eq!(vault.store.remove_receipts(NOW_S + 1).await.unwrap(), 100);
+    assert_eq!(vault.keep_at(&refused, max_bytes, NOW_S).await, "now");
+}
+
+#[tokio::test]
+async fn pages_follow_one_another_and_are_bounded() {
+    let vault = Vault::new().await;
+    let mut chain = Chain::new(1);
+    for _ in 0..3 {
+        assert_eq!(
+            vault.keep(&chain.of_one(&vault.alice, ONE, 100)).await,
+            "now"
+        );
+    }
+    let (mut after, mut seen) = (0, Vec::new());
+    loop {
+        let (sequences, next) = vault.page(&vault.alice, after, 70).await;
+        assert!((1..=70).contains(&sequences.len()));
+        seen.extend(sequences);
+        match next {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    assert_eq!(seen, (1..=300).collect::<Vec<_>>());
+    assert_eq!(vault.page(&vault.alice, 0, 300).await.1, None);
+    assert_eq!(vault.page(&vault.alice, i64::MAX, 1).await, (vec![], None));
+}
+
+/// One receipt in each of many full batches: their digests weigh more than the receipts.
+#[tokio::test]
+async fn a_page_of_large_batches_ends_early() {
+    let vault = Vault::new().await;
+    let (alice, bob) = (vault.alice.as_str(), vault.bob.as_str());
+    let mut chain = Chain::new(1);
+    for _ in 0..100 {
+        let mut calls = vec![(bob, ONE); MAX_BATCH_RECEIPTS];
+        calls[5].0 = alice;
+        assert_eq!(vault.keep(&chain.batch(&calls).to_cbor()).await, "now");
+    }
+    let (mut after, mut seen, mut pages) = (0, 0, 0);
+    loop {
+        let query = PageQuery {
+            handle: None,
+            after,
+            limit: 500,
+        };
+        let page = vault.store.receipts(alice, &query).await.unwrap();
+        let json = dauth_protocol::audit::ReceiptsPage {
+            receipts: page.receipts,
+            batches: page.batches,
+            next: page.next.map(|id| id.to_string()),
+        };
+        assert!(serde_json::to_vec(&json).unwrap().len() < 800 * 1024);
+        assert_eq!(json.receipts.len(), json.batches.len());
+        (seen, pages) = (seen + json.receipts.len(), pages + 1);
+        match page.next {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    assert_eq!((seen, pages), (100, 2));
+}
+
+#[tokio::test]
+async fn old_batches_go_whole_a_few_at_a_time() {
+    let vault = Vault::new().await;
+    let alice = vault.alice.as_str();
+    let mut chain = Chain::new(1);
+    for at in 0..40 {
+        let batch = chain.of_one(alice, ONE, 2);
+        assert_eq!(vault.keep_at(&batch, MAX_BYTES, NOW_S + at).await, "now");
+    }
+    let removed = async |before_s| vault.store.remove_receipts(before_s).await.unwrap();
+    assert_eq!(removed(NOW_S).await, 0);
+    assert_eq!(removed(NOW_S + 39).await, 64, "a step is bounded");
+    assert_eq!(removed(NOW_S + 39).await, 14);
+    assert_eq!(removed(NOW_S + 39).await, 0);
+    assert_eq!(vault.all(alice).await, [79, 80]);
+    let (last, _) = vault.page(alice, 0, 1).await;
+    assert_eq!(last, [79]);
+    assert_eq!(removed(NOW_S + 40).await, 2);
+    // The numbers of what is gone are not given again: a page's end stays an end.
+    assert_eq!(vault.keep(&chain.of_one(alice, ONE, 1)).await, "now");
+    assert_eq!(vault.page(alice, 80, 10).await.0, [81]);
+}
+
+#[tokio::test]
+async fn a_malformed_row_hides_no_other() {
+    let vault = Vault::new().await;
+    let batch = Chain::new(1).of_one(&vault.alice, ONE, 3);
+    assert_eq!(vault.keep(&batch).await, "now");
+    sqlx::query("UPDATE receipts SET bytes = X'00' WHERE id IN (1, 3)")
+        .execute(&vault.store.pool)
+        .await
+        .unwrap();
+    assert_eq!(vault.all(&vault.alice).await, [2]);
+    assert_eq!(vault.page(&vault.alice, 0, 1).await, (vec![], Some(1)));
+}
