@@ -6,8 +6,7 @@ use aws_lc_rs::rand;
 use dauth_protocol::{Code, Injection, limit};
 use http::{HeaderName, HeaderValue, header};
 
-pub(crate) use self::encode::base64;
-use self::encode::percent_encoded;
+pub(crate) use self::encode::{base64, percent_encoded};
 pub use self::query::check_query;
 use crate::{refusal::Refusal, wipe::WipedBuffer};
 

@@ -11,21 +11,33 @@ mod decode;
 mod escape;
 mod form;
 mod head;
+mod lines;
+mod occurrence;
 #[cfg(test)]
 mod oracle;
+mod prefilter;
+mod rendering;
 mod search;
 #[cfg(test)]
 mod tests;
 mod view;
+#[allow(dead_code, reason = "a connection is to have one")]
+mod watch;
+mod work;
+
+use core::ops::Range;
+use std::sync::Arc;
 
 pub use body::{BodyError, ScrubbedBody};
 pub(crate) use body::{Likeness, Reply};
 pub(crate) use decode::Encoding;
 pub(crate) use head::{announced_trailers, nominated, scrub_fields};
+pub(crate) use watch::Watch;
 
 use self::{
     escape::MAX_ESCAPE_BYTES,
     form::Forms,
+    lines::Lines,
     search::{MAX_BOUNDARY_BYTES, Views},
 };
 use crate::wipe::WipedBuffer;
@@ -61,8 +73,9 @@ enum End {
 
 /// A streaming redactor of some needles.
 pub struct Scrubber {
-    forms: Forms,
+    forms: Arc<Forms>,
     delivery: Delivery,
+    lines: Lines,
     /// What is held back.
     tail: WipedBuffer,
     /// How many bytes at the tail's start belong to a hit whose marker is already out.
@@ -73,25 +86,35 @@ pub struct Scrubber {
 impl Scrubber {
     /// A redactor of `needles`: the secret, and what else the request held in its place.
     pub fn new(needles: &[&[u8]], delivery: Delivery) -> Self {
-        let forms = Forms::new(needles);
-        let delivery = match delivery {
-            Delivery::WholeEvents if forms.has_blank_line() => Delivery::FixedTail,
-            delivery => delivery,
-        };
-        Self {
-            forms,
-            delivery,
+        let mut scrubber = Self {
+            forms: Arc::new(Forms::new(needles)),
+            delivery: Delivery::FixedTail,
+            lines: Lines::OfText,
             tail: WipedBuffer::with_capacity(0),
             covered: 0,
             acted: false,
-        }
+        };
+        scrubber.deliver(delivery);
+        scrubber
     }
 
     /// Changes how bytes are held back; before the first [`Self::push`].
     pub fn deliver(&mut self, delivery: Delivery) {
-        if delivery == Delivery::FixedTail || !self.forms.has_blank_line() {
-            self.delivery = delivery;
-        }
+        let is_of_events = delivery == Delivery::WholeEvents;
+        self.delivery = match delivery {
+            Delivery::WholeEvents if self.forms.has_blank_line() => Delivery::FixedTail,
+            delivery => delivery,
+        };
+        self.lines = match is_of_events && !self.forms.has_data() {
+            true => Lines::OfEvents,
+            false => Lines::OfText,
+        };
+    }
+
+    /// Watches for the same forms, beside this: see [`Watch`].
+    #[allow(dead_code, reason = "a connection is to have one")]
+    pub(crate) fn watch(&self) -> Watch {
+        Watch::new(Arc::clone(&self.forms))
     }
 
     /// Takes a chunk and appends to `out` what can no longer be part of a secret.
@@ -106,7 +129,7 @@ impl Scrubber {
 
     /// A whole text without its secrets; `None` when there are none in it.
     pub fn redact(&mut self, text: &[u8]) -> Option<Vec<u8>> {
-        let hits = Views::new(text, End::Closed).hits(&self.forms);
+        let hits = self.hits(text);
         if hits.is_empty() {
             return None;
         }
@@ -121,9 +144,13 @@ impl Scrubber {
         self.acted
     }
 
-    /// The forms, for texts that need another comparison than search.
-    fn forms(&self) -> impl Iterator<Item = &[u8]> {
-        self.forms.iter().map(|(_, bytes)| bytes)
+    /// Whether a form is in a whole text.
+    fn is_in(&self, text: &[u8]) -> bool {
+        !self.hits(text).is_empty()
+    }
+
+    fn hits(&self, text: &[u8]) -> Vec<Range<usize>> {
+        Views::new(text, Lines::OfText, End::Closed).hits(&self.forms)
     }
 
     fn advance(&mut self, chunk: &[u8], end: End, out: &mut Vec<u8>) {
@@ -133,7 +160,7 @@ impl Scrubber {
             return;
         }
         let window = std::mem::replace(&mut self.tail, WipedBuffer::with_capacity(0));
-        let views = Views::new(&window, end);
+        let views = Views::new(&window, self.lines, end);
         let hits = views.hits(&self.forms);
         let cut = match end {
             End::Open => views.boundary(releasable),
@@ -171,7 +198,7 @@ fn release(
     window: &[u8],
     cut: usize,
     covered: usize,
-    hits: &[core::ops::Range<usize>],
+    hits: &[Range<usize>],
     out: &mut Vec<u8>,
 ) -> usize {
     let mut at = covered;

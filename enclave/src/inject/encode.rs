@@ -12,7 +12,7 @@ pub(crate) fn base64(bytes: &[u8]) -> WipedBuffer {
 }
 
 /// Percent-encoded but for RFC 3986 section 2.3 unreserved characters.
-pub(super) fn percent_encoded(secret: &[u8]) -> WipedBuffer {
+pub(crate) fn percent_encoded(secret: &[u8]) -> WipedBuffer {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let mut encoded = WipedBuffer::with_capacity(secret.len() * 3);
     for &byte in secret {

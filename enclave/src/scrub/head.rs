@@ -101,11 +101,7 @@ pub(crate) fn announced_trailers(
 
 /// Whether a form of the secret is in a field's name. Names lose their case on the way.
 fn names_secret(scrubber: &Scrubber, name: &HeaderName) -> bool {
-    let name = name.as_str().as_bytes();
-    scrubber.forms().any(|form| {
-        name.windows(form.len())
-            .any(|part| part.eq_ignore_ascii_case(form))
-    })
+    scrubber.is_in(name.as_str().as_bytes())
 }
 
 #[cfg(test)]

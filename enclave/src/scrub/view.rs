@@ -1,11 +1,13 @@
 //! Decoded views of a window of bytes, and the way back from a view to the bytes.
 use core::ops::Range;
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use super::{
     End,
-    escape::{Meaning, Parsed, Scheme},
+    escape::{Parsed, Scheme},
+    lines::{Lines, MAX_INDENTATION, is_blank},
+    work,
 };
 use crate::wipe::WipedBuffer;
 
@@ -26,19 +28,19 @@ pub(super) struct Escape {
 
 impl View {
     /// Decodes `input`; `None` when no escape is in it, so that the view would be the input.
+    ///
+    /// A line end that was escaped is gone with the blanks after it, as one that was not.
     pub(super) fn decode(scheme: Scheme, input: &[u8], end: End) -> Option<Self> {
         memchr(scheme.introducer(), input)?;
-        let mut view = Self {
-            bytes: WipedBuffer::with_capacity(input.len()),
-            escapes: Vec::new(),
-        };
+        work::done(input.len());
+        let mut view = Builder::new(input.len());
         let mut rest = input;
         while let Some(at) = memchr(scheme.introducer(), rest) {
             let (before, from) = rest.split_at(at);
-            view.bytes.append(before);
+            view.literal(before);
             let taken = match scheme.parse(from) {
                 Parsed::Escape(length, meaning) => {
-                    view.push(input.len() - from.len(), length, &meaning);
+                    view.escape(length, meaning.bytes());
                     length
                 }
                 Parsed::Incomplete if end == End::Open => {
@@ -46,14 +48,31 @@ impl View {
                     break;
                 }
                 Parsed::Literal | Parsed::Incomplete => {
-                    view.bytes.append(from.get(..1).unwrap_or_default());
+                    view.literal(from.get(..1).unwrap_or_default());
                     1
                 }
             };
             rest = from.get(taken..).unwrap_or_default();
         }
-        view.bytes.append(rest);
-        (!view.escapes.is_empty()).then_some(view)
+        view.literal(rest);
+        view.built()
+    }
+
+    /// `input` without its line breaks; `None` when there are none.
+    pub(super) fn without_breaks(input: &[u8], lines: Lines) -> Option<Self> {
+        memchr2(b'\n', b'\r', input)?;
+        work::done(input.len());
+        let mut view = Builder::new(input.len());
+        let mut rest = input;
+        while let Some(at) = memchr2(b'\n', b'\r', rest) {
+            let (before, from) = rest.split_at(at);
+            view.literal(before);
+            let taken = lines.break_length(from);
+            view.escape(taken, b"\n");
+            rest = from.get(taken..).unwrap_or_default();
+        }
+        view.literal(rest);
+        view.built()
     }
 
     /// The decoded bytes.
@@ -90,14 +109,71 @@ impl View {
             None => at,
         }
     }
+}
 
-    fn push(&mut self, at: usize, length: usize, meaning: &Meaning) {
-        let start = self.bytes.len();
-        self.bytes.append(meaning.bytes());
-        self.escapes.push(Escape {
-            input: at..at + length,
-            output: start..self.bytes.len(),
+/// A view, while its input is read.
+struct Builder {
+    view: View,
+    /// How much of the input was read.
+    read: usize,
+    /// How many blanks would be indentation, here after a line end.
+    indentation: usize,
+}
+
+impl Builder {
+    fn new(input_length: usize) -> Self {
+        let view = View {
+            bytes: WipedBuffer::with_capacity(input_length),
+            escapes: Vec::new(),
+        };
+        Self {
+            view,
+            read: 0,
+            indentation: 0,
+        }
+    }
+
+    /// The next bytes stand for themselves, but for indentation.
+    fn literal(&mut self, mut bytes: &[u8]) {
+        if self.indentation > 0 && !bytes.is_empty() {
+            let most = bytes.len().min(self.indentation);
+            let could_be = bytes.get(..most).unwrap_or_default();
+            let blanks = could_be.iter().take_while(|b| is_blank(**b)).count();
+            if let Some(line_break) = self.view.escapes.last_mut() {
+                line_break.input.end += blanks;
+            }
+            self.read += blanks;
+            self.indentation -= blanks;
+            bytes = bytes.get(blanks..).unwrap_or_default();
+            if bytes.is_empty() {
+                return;
+            }
+            self.indentation = 0;
+        }
+        self.view.bytes.append(bytes);
+        self.read += bytes.len();
+    }
+
+    /// The next `length` bytes stand for `meaning`.
+    fn escape(&mut self, length: usize, meaning: &[u8]) {
+        let start = self.view.bytes.len();
+        match meaning {
+            b"\n" | b"\r" => self.indentation = MAX_INDENTATION,
+            b" " | b"\t" if self.indentation > 0 => self.indentation -= 1,
+            _ => {
+                self.indentation = 0;
+                self.view.bytes.append(meaning);
+            }
+        }
+        self.view.escapes.push(Escape {
+            input: self.read..self.read + length,
+            output: start..self.view.bytes.len(),
         });
+        self.read += length;
+    }
+
+    fn built(self) -> Option<View> {
+        (!self.view.escapes.is_empty()).then_some(self.view)
     }
 }
 
@@ -117,7 +193,7 @@ mod tests {
             (Percent, "a%2Fb%2fc", "a/b/c"),
             (Percent, "%%41%4", "%A%4"),
             (Percent, "%zz%41", "%zzA"),
-            (Json, r#"\"\\\/\b\n\u0041\u004a\x41"#, "\"\\/\u{8}\nAJA"),
+            (Json, r#"\"\\\/\b\n\u0041\u004a\x41"#, "\"\\/\u{8}AJA"),
             (Json, r"\ud83d\ude00é", "😀é"),
             (Json, r"\ud83dx\u0041\q", r"\ud83dxA\q"),
             (
