@@ -13,6 +13,7 @@
 //! 5. only then is the record given to the control plane.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 mod clock;
 mod connection;
 mod error;

@@ -8,6 +8,7 @@ use dauth_dispatch::{
 };
 use dauth_protocol::{
     Code, Handle, Policy,
+    audit::ReceiptsPage,
     policy::{PermittedServer, ServerKeys},
     receipt::Admitted,
 };
@@ -19,6 +20,7 @@ use uuid::Uuid;
 use crate::{
     Connection, NewConnection, OwnerError, Pinning, PolicyChange, PolicyParts, Profile, Rotation,
     Step,
+    audit::{self, Wanted},
     clock::now_s,
     kept::{self, KeptPolicyError, OwnRecord},
     pin,
@@ -108,6 +110,12 @@ impl Owner {
     pub async fn revoke(&self, handle: &Handle) -> Result<(), OwnerError> {
         let token = self.token(Step::ControlPlane).await?;
         Ok(self.vault.revoke(handle, &self.access(&token)).await?)
+    }
+
+    /// The receipts of the owner's calls, as the control plane keeps them: not yet verified.
+    pub async fn receipts(&self, wanted: &Wanted) -> Result<ReceiptsPage, OwnerError> {
+        let token = self.token(Step::ControlPlane).await?;
+        audit::fetch(&self.vault, wanted, &self.access(&token)).await
     }
 
     /// Puts a new credential into a connection; its version grows by one.

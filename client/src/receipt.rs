@@ -134,7 +134,10 @@ fn decode(text: &str, max: usize) -> Result<Vec<u8>, ReceiptError> {
 }
 
 /// The payload of an untagged COSE_Sign1 (RFC 9052 section 4.2) with ES256, once verified.
-fn signed_payload(receipt: &[u8], signer: ReceiptSigner<'_>) -> Result<Vec<u8>, ReceiptError> {
+pub(crate) fn signed_payload(
+    receipt: &[u8],
+    signer: ReceiptSigner<'_>,
+) -> Result<Vec<u8>, ReceiptError> {
     let signed = CoseSign1::from_slice(receipt).map_err(|_| ReceiptError::Malformed)?;
     let protected = &signed.protected.header;
     let es256 = Some(Algorithm::Assigned(iana::Algorithm::ES256));

@@ -4,7 +4,7 @@ use dauth_dispatch::{
     AccessToken, DpopKey, ResourceClient, ResourceError, Stated,
     web::{InsecureUrl, Reply, SecureUrl, WebError},
 };
-use dauth_protocol::{Code, Fingerprint, Handle, Policy};
+use dauth_protocol::{Code, Fingerprint, Handle, Policy, audit::ReceiptsPage};
 use reqwest::Method;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
@@ -15,7 +15,7 @@ use crate::{AdmittedRecord, Connection, seal::Sealing};
 #[derive(Debug)]
 pub(crate) struct Vault {
     resource: ResourceClient,
-    /// `{issuer}/v1/connections`.
+    /// `{issuer}/v1`.
     base: String,
 }
 
@@ -108,7 +108,7 @@ impl Vault {
     pub(crate) fn new(issuer: &str) -> Result<Self, WebError> {
         Ok(Self {
             resource: ResourceClient::new()?,
-            base: format!("{}/v1/connections", issuer.trim_end_matches('/')),
+            base: format!("{}/v1", issuer.trim_end_matches('/')),
         })
     }
 
@@ -122,7 +122,9 @@ impl Vault {
         let mut json = deposit.to_json();
         json["handle"] = handle.as_str().into();
         json["name"] = name.into();
-        let reply = self.send(Method::POST, "", Some(&json), access).await?;
+        let reply = self
+            .send(Method::POST, "/connections", Some(&json), access)
+            .await?;
         check_stored(&reply, deposit)
     }
 
@@ -132,7 +134,7 @@ impl Vault {
         deposit: &Deposit<'_>,
         access: &Access<'_>,
     ) -> Result<(), VaultError> {
-        let below = format!("/{handle}/rotate");
+        let below = format!("/connections/{handle}/rotate");
         let mut json = deposit.to_json();
         // Of two rotations at once, the vault refuses the second.
         json["version"] = deposit.version.into();
@@ -145,7 +147,7 @@ impl Vault {
         struct List {
             connections: Vec<Connection>,
         }
-        let reply = self.send(Method::GET, "", None, access).await?;
+        let reply = self.send(Method::GET, "/connections", None, access).await?;
         parse::<List>(&reply).map(|list| list.connections)
     }
 
@@ -154,7 +156,7 @@ impl Vault {
         handle: &Handle,
         access: &Access<'_>,
     ) -> Result<WithRecord, VaultError> {
-        let below = format!("/{handle}");
+        let below = format!("/connections/{handle}");
         let sent = self.send(Method::GET, &below, None, access).await;
         let reply = sent.map_err(|error| named(error, handle))?;
         let shown: WithRecord = parse(&reply)?;
@@ -170,9 +172,19 @@ impl Vault {
         handle: &Handle,
         access: &Access<'_>,
     ) -> Result<(), VaultError> {
-        let below = format!("/{handle}");
+        let below = format!("/connections/{handle}");
         let sent = self.send(Method::DELETE, &below, None, access).await;
         sent.map(drop).map_err(|error| named(error, handle))
+    }
+
+    /// One page of receipts; `query` is escaped.
+    pub(crate) async fn receipts(
+        &self,
+        query: &str,
+        access: &Access<'_>,
+    ) -> Result<ReceiptsPage, VaultError> {
+        let below = format!("/receipts?{query}");
+        parse(&self.send(Method::GET, &below, None, access).await?)
     }
 
     async fn send(

@@ -17,7 +17,7 @@ impl Enclave {
         Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
     }
 
-    fn spki(&self) -> Vec<u8> {
+    pub(crate) fn spki(&self) -> Vec<u8> {
         let key = self.0.public_key();
         let der: PublicKeyX509Der<'_> = key.as_der().unwrap();
         der.as_ref().to_vec()
@@ -45,10 +45,14 @@ impl Enclave {
     }
 
     pub(crate) fn receipt(&self, claims: &AdmissionReceipt, algorithm: iana::Algorithm) -> Vec<u8> {
+        self.sign(claims.to_cbor(), algorithm)
+    }
+
+    pub(crate) fn sign(&self, payload: Vec<u8>, algorithm: iana::Algorithm) -> Vec<u8> {
         let protected = HeaderBuilder::new().algorithm(algorithm).build();
         CoseSign1Builder::new()
             .protected(protected)
-            .payload(claims.to_cbor())
+            .payload(payload)
             .create_signature(&[], |message| {
                 let signature = self.0.sign(&SystemRandom::new(), message).unwrap();
                 signature.as_ref().to_vec()
