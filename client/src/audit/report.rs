@@ -61,6 +61,8 @@ pub struct ConnectionReport {
     pub answered: u64,
     /// Calls that the enclave refused, or that reached no upstream.
     pub refused: u64,
+    /// Calls that ended before there was an answer.
+    pub unanswered: u64,
     /// Replies that the upstream or a limit broke off.
     pub broken: u64,
     /// Replies that the caller left.
@@ -147,6 +149,7 @@ impl ConnectionReport {
             receipts: 0,
             answered: 0,
             refused: 0,
+            unanswered: 0,
             broken: 0,
             abandoned: 0,
             reflected: 0,
@@ -164,6 +167,7 @@ impl ConnectionReport {
         match receipt.outcome {
             Outcome::Answered { .. } => self.answered += 1,
             Outcome::Refused { .. } => self.refused += 1,
+            Outcome::Unanswered => self.unanswered += 1,
         }
         match receipt.ending {
             Ending::Complete => {}

@@ -120,6 +120,7 @@ fn a_report_counts_how_calls_ended() {
                 code: Code::PolicyDenied,
             }
         }),
+        with(|r| r.outcome = Outcome::Unanswered),
         with(|r| r.ending = Ending::Broken),
         with(|r| r.ending = Ending::Abandoned),
         with(|r| r.reflection = Reflection::Redacted),
@@ -130,12 +131,13 @@ fn a_report_counts_how_calls_ended() {
     let audit = verify(&[ledger.page()], &enclave.keys(), Extent::Whole);
     assert_eq!(audit.findings, []);
     let connection = &audit.connections[0];
-    assert_eq!((connection.receipts, connection.answered), (6, 5));
-    assert_eq!((connection.refused, connection.broken), (1, 1));
-    assert_eq!((connection.abandoned, connection.reflected), (1, 1));
+    assert_eq!((connection.receipts, connection.answered), (7, 5));
+    assert_eq!((connection.refused, connection.unanswered), (1, 1));
+    assert_eq!((connection.broken, connection.abandoned), (1, 1));
+    assert_eq!(connection.reflected, 1);
     assert!(!connection.suspended);
     assert_eq!(connection.servers.len(), 1);
-    let (first, last) = (1_800_000_000_001, 1_800_000_000_006);
+    let (first, last) = (1_800_000_000_001, 1_800_000_000_007);
     assert_eq!((connection.first_ms, connection.last_ms), (first, last));
 
     ledger.add(&enclave, &[with(|r| r.reflection = Reflection::Suspended)]);
