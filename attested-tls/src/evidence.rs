@@ -102,9 +102,33 @@ impl Evidence {
         let mut policy = Policy::new(expectations.images.clone());
         policy.nonce = NonceRule::Equals(nonce.to_vec());
         policy.age = AgeRule::AtMost(expectations.max_age);
+        let keys = self.endorse(expectations, &policy, now_ms)?;
+        expectations.keysets.compare(&keys.key_configuration)?;
+        Ok(keys)
+    }
+
+    /// Appraises evidence that was kept, at a time that its reader names: for what was signed then.
+    /// Nothing says that it is the enclave's latest, so it is not compared with what was seen since.
+    pub fn appraise_kept(
+        self,
+        expectations: &Expectations,
+        at_ms: u64,
+    ) -> Result<EndorsedKeys, EvidenceError> {
+        let mut policy = Policy::new(expectations.images.clone());
+        policy.nonce = NonceRule::Any;
+        policy.age = AgeRule::Any;
+        self.endorse(expectations, &policy, at_ms)
+    }
+
+    fn endorse(
+        self,
+        expectations: &Expectations,
+        policy: &Policy,
+        now_ms: u64,
+    ) -> Result<EndorsedKeys, EvidenceError> {
         let appraisal = Appraisal {
             anchors: &expectations.anchors,
-            policy: &policy,
+            policy,
             now_ms,
         };
         let result = appraise(&self.document, &appraisal).map_err(EvidenceError::Document)?;
@@ -124,7 +148,6 @@ impl Evidence {
         if expectations.custody == Custody::LockedKey && !is_locked {
             return Err(EvidenceError::UnlockedKey);
         }
-        expectations.keysets.compare(&key_configuration)?;
         Ok(EndorsedKeys {
             result,
             key_configuration,
@@ -133,7 +156,7 @@ impl Evidence {
     }
 }
 
-/// Keys that an attestation result endorses. Made by [`Evidence::appraise`] alone.
+/// Keys that an attestation result endorses. Made by appraising evidence alone.
 #[derive(Clone, Debug)]
 pub struct EndorsedKeys {
     result: AttestationResult,
