@@ -14,6 +14,7 @@ use hyper::body::{Body, Frame};
 pub struct Chunks {
     pieces: VecDeque<Bytes>,
     turn: Turn,
+    end: End,
 }
 
 #[derive(Debug)]
@@ -22,12 +23,28 @@ enum Turn {
     Piece,
 }
 
+/// What follows the last piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Comes,
+    NeverComes,
+}
+
 impl Chunks {
     /// `text` in pieces of `length` bytes.
     pub fn of(text: &[u8], length: usize) -> Self {
         Self {
             pieces: text.chunks(length).map(Bytes::copy_from_slice).collect(),
             turn: Turn::Piece,
+            end: End::Comes,
+        }
+    }
+
+    /// `text`, and nothing after it for as long as anyone waits.
+    pub fn without_end(text: &[u8]) -> Self {
+        Self {
+            end: End::NeverComes,
+            ..Self::of(text, text.len())
         }
     }
 }
@@ -47,6 +64,7 @@ impl Body for Chunks {
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
+            Turn::Piece if self.pieces.is_empty() && self.end == End::NeverComes => Poll::Pending,
             Turn::Piece => {
                 self.turn = Turn::Pause;
                 Poll::Ready(self.pieces.pop_front().map(|piece| Ok(Frame::data(piece))))

@@ -30,7 +30,7 @@ pub use second_enclave::SecondEnclave;
 pub use stack::{Ran, Stack, binary, simulate_once, wait_until};
 pub use stack_file::{Client, StackFile};
 pub use store::{Stored, Vault};
-pub use upstream::{Request, Upstream};
+pub use upstream::{Request, Upstream, tls_acceptor};
 
 /// The body of an http address on loopback.
 pub async fn get(url: http::Uri) -> String {

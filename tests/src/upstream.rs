@@ -77,7 +77,7 @@ impl Upstream {
         B: Body<Data = Bytes, Error = Infallible> + Send + Sync + 'static,
     {
         let names = [&["127.0.0.1", "localhost"][..], names].concat();
-        let acceptor = acceptor(authority, &names);
+        let acceptor = tls_acceptor(authority, &names);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::default();
@@ -160,7 +160,8 @@ where
     Ok(handler(request).await.map(BodyExt::boxed))
 }
 
-fn acceptor(authority: &Authority, names: &[&str]) -> TlsAcceptor {
+/// Ends TLS with a certificate by `authority` for `names`.
+pub fn tls_acceptor(authority: &Authority, names: &[&str]) -> TlsAcceptor {
     let identity = authority.issue(names).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let certificate = CertificateDer::from_pem_slice(identity.certificate_pem.as_bytes()).unwrap();
