@@ -24,8 +24,9 @@ use crate::{
         custody::{self, CustodyError},
     },
     platform::{Attester, AttesterError, Platform, SharedModule},
+    receipt::Receipts,
     server::Server,
-    service::Service,
+    service::{Parts, Service},
     tls::{TlsIdentity, TlsKeyError},
     trust::Trust,
     upstream::TlsClientError,
@@ -128,19 +129,25 @@ pub async fn run(
     let time: TrustedTime = Box::new(move || Some(trusted.trusted_now_s()?.saturating_mul(1000)));
     let keeper = Keeper::new(context, keyset, announcement, time, events.clone());
     let watching = tokio::spawn(keeper.clone().watch());
+    let (receipts, delivery) = Receipts::start(keeper.clone(), host.clone(), events.clone())?;
     let service = Service::new(
         &configuration,
-        keeper,
-        host,
         &trust,
-        evidence,
-        clock,
-        events,
+        Parts {
+            clock,
+            evidence,
+            keeper,
+            host,
+            receipts,
+            events,
+        },
     )?;
     let served = Server::new(tls.server_config(), service)
         .serve(platform.transport, shutdown)
         .await;
     watching.abort();
+    // Calls have ended, or were cut off: what they left is signed for.
+    delivery.finish().await;
     served.map_err(BootError::Ingress)
 }
 

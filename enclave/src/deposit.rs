@@ -90,7 +90,7 @@ impl<'a> DepositKeys<'a> {
             admitted: now_s,
         };
         Ok(Deposit {
-            signed: sign(&receipt, self.receipt)?,
+            signed: cose_sign1(receipt.to_cbor(), self.receipt)?,
             record,
             receipt,
         })
@@ -118,13 +118,13 @@ impl Deposit {
 }
 
 /// An untagged COSE_Sign1 (RFC 9052 section 4.2) with ES256.
-fn sign(receipt: &AdmissionReceipt, key: &dyn SignReceipt) -> Result<Vec<u8>, DepositError> {
+pub(crate) fn cose_sign1(payload: Vec<u8>, key: &dyn SignReceipt) -> Result<Vec<u8>, DepositError> {
     let protected = HeaderBuilder::new()
         .algorithm(iana::Algorithm::ES256)
         .build();
     CoseSign1Builder::new()
         .protected(protected)
-        .payload(receipt.to_cbor())
+        .payload(payload)
         .try_create_signature(&[], |message| key.sign_receipt(message))?
         .build()
         .to_vec()

@@ -7,11 +7,15 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use dauth_protocol::{Code, Handle, host::OrderResult};
+use dauth_protocol::{Code, Handle, audit::ReceiptId, host::OrderResult};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::{host::HostServices, keyset::KeysetError, reencrypt::NotReencrypted};
+use crate::{
+    host::{HostServices, ReceiptsRefusal},
+    keyset::KeysetError,
+    reencrypt::NotReencrypted,
+};
 
 /// Events that wait for the parent.
 const QUEUE_EVENTS: usize = 1024;
@@ -43,7 +47,7 @@ pub enum Event {
         /// The connection.
         handle: Handle,
         /// `DAuth-Receipt-Id` of the reply.
-        receipt: String,
+        receipt: ReceiptId,
         /// The upstream's status.
         status: u16,
         /// Time to the head of the reply, in microseconds.
@@ -67,6 +71,30 @@ pub enum Event {
         code: Code,
         /// A constant of this program.
         detail: &'static str,
+        /// `DAuth-Receipt-Id`, where the record was opened.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        receipt: Option<ReceiptId>,
+    },
+    /// A connection's replies held its credential too often: it is not called until it is rotated.
+    ConnectionSuspended {
+        /// The connection.
+        handle: Handle,
+        /// `DAuth-Receipt-Id` of the reply that was one too many.
+        receipt: ReceiptId,
+    },
+    /// Receipts of calls were lost because the parent did not take those before them.
+    ReceiptsLost {
+        /// How many, since boot.
+        total: u64,
+    },
+    /// The parent will not store a batch of receipts: its owners will miss them.
+    ReceiptsRefused {
+        /// The sequence of the first.
+        first: u64,
+        /// How many.
+        count: u64,
+        /// Why.
+        reason: ReceiptsRefusal,
     },
     /// The clock and the Nitro Secure Module disagree; nothing is served until they agree.
     ClockDisagrees {

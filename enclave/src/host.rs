@@ -108,6 +108,25 @@ pub enum PutRecord {
     Revoked,
 }
 
+/// What became of a batch of receipts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutReceipts {
+    /// It is stored.
+    Stored,
+    /// It is not, and never will be.
+    Refused(ReceiptsRefusal),
+}
+
+/// Why a batch of receipts is refused for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiptsRefusal {
+    /// The parent, or who stands behind it, says that it is not one.
+    Malformed,
+    /// Another is stored in its place.
+    OtherStands,
+}
+
 impl HostServices {
     /// Host services over `transport`.
     pub fn new(transport: Arc<dyn Transport>) -> Self {
@@ -262,6 +281,21 @@ impl HostServices {
             .map_err(|_| HostError::Malformed)?;
         let (status, _) = self.exchange(request, MAX_JSON_BYTES).await?;
         expect(status, StatusCode::NO_CONTENT)
+    }
+
+    /// Hands over a batch of receipts: the CBOR of
+    /// [`ReceiptBatch`](dauth_protocol::audit::ReceiptBatch).
+    pub async fn receipts(&self, batch: Bytes) -> Result<PutReceipts, HostError> {
+        let request = request(Method::POST, host::RECEIPTS)
+            .header(header::CONTENT_TYPE, "application/cbor")
+            .body(Full::new(batch))
+            .map_err(|_| HostError::Malformed)?;
+        match self.exchange(request, MAX_JSON_BYTES).await? {
+            (StatusCode::NO_CONTENT, _) => Ok(PutReceipts::Stored),
+            (StatusCode::BAD_REQUEST, _) => Ok(PutReceipts::Refused(ReceiptsRefusal::Malformed)),
+            (StatusCode::CONFLICT, _) => Ok(PutReceipts::Refused(ReceiptsRefusal::OtherStands)),
+            (status, _) => Err(HostError::Status(status.as_u16())),
+        }
     }
 
     async fn json<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, HostError> {

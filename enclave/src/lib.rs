@@ -35,4 +35,8 @@ pub mod splice;
 pub mod upstream;
 pub mod wipe;
 
+pub mod receipt;
+mod suspension;
+
+mod bounded_map;
 pub mod refusal;

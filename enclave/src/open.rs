@@ -2,13 +2,13 @@
 //!
 //! The vault is not trusted with the answer: the token names the record by its hash, the record
 //! names handle, owner and tenant, and its sealed policy names who may call what.
+mod connection;
+mod opened;
 mod stored;
 mod versions;
 
-use dauth_protocol::{
-    Code, Fingerprint, Handle, Policy, RecordHeader, limit::MAX_QUERY_BYTES, policy::Denied,
-};
-use dauth_sealing::{OpenedRecord, RecordKey, Secret};
+use dauth_protocol::{Code, Handle, Policy, RecordHeader, limit::MAX_QUERY_BYTES, policy::Denied};
+use dauth_sealing::Secret;
 use http::{HeaderMap, Method};
 
 use crate::{
@@ -21,9 +21,12 @@ use crate::{
     serving::generation_with,
 };
 
+pub use connection::ConnectionName;
+pub use opened::Opened;
 pub use versions::Versions;
 
-use stored::{CheckedRecord, StoredRecord};
+use opened::OwnRecord;
+use stored::StoredRecord;
 
 /// What a caller asks for.
 #[derive(Debug)]
@@ -60,50 +63,61 @@ impl Opener {
         &self.versions
     }
 
-    /// Fetches the record that the token names, opens it, and checks the call against it.
-    pub async fn open(
+    /// Fetches the record that the token names, and opens it.
+    pub async fn open<'a>(
         &self,
         keeper: &Keeper,
-        caller: &Authenticated,
+        caller: &'a Authenticated,
         request: CallRequest,
-        now_s: u64,
-    ) -> Result<(Authorized<Call>, Secret), Refusal> {
-        let stored = self.fetch(caller, &request.target.handle).await?;
-        let checked = stored.check()?;
-        let id = checked.key_id();
+    ) -> Result<Opened<'a>, Refusal> {
+        let handle = &request.target.handle;
+        let checked = self.fetch(caller, handle).await?.check()?;
+        let id = *checked.key_id();
         let serving =
-            generation_with(keeper, |keyset| keyset.record_key_by_id(id).is_some()).await?;
-        let keyset = serving.keyset();
-        let keys = RecordKeys {
-            opens: keyset.record_key_by_id(id),
-            seals: DepositKeys::of(keyset),
-        };
-        self.authorize(checked, &keys, caller, request, now_s)
+            generation_with(keeper, |keyset| keyset.record_key_by_id(&id).is_some()).await?;
+        let key = serving.keyset().record_key_by_id(&id);
+        Ok(Opened {
+            record: OwnRecord::open(checked, key, caller, handle)?,
+            caller,
+            request,
+            serving,
+        })
     }
 
-    /// What is left to do once the keys are there. A record is sealed anew only for a call that
-    /// passed every check.
-    fn authorize(
+    /// Checks a call against the record that it opened.
+    pub fn authorize(
         &self,
-        checked: CheckedRecord,
-        keys: &RecordKeys<'_>,
-        caller: &Authenticated,
-        request: CallRequest,
+        opened: Opened<'_>,
         now_s: u64,
     ) -> Result<(Authorized<Call>, Secret), Refusal> {
-        let fingerprint = checked.fingerprint;
-        let is_current = keys.seals.seal_under(checked.key_id());
-        let OpenedRecord { header, secret } = checked.open(keys.opens)?;
-        let call = authorize(&header, fingerprint, caller, request, &self.versions, now_s)?;
-        if !is_current {
+        let Opened {
+            caller,
+            request,
+            record,
+            serving,
+        } = opened;
+        let keys = DepositKeys::of(serving.keyset());
+        let call = authorize(&record, caller, request, &self.versions, now_s)?;
+        Ok((self.renewed(call, &record, &keys, now_s), record.secret))
+    }
+
+    /// What passed every check: only for such a call is a record under a former key sealed anew.
+    fn renewed(
+        &self,
+        call: Authorized<Call>,
+        record: &OwnRecord,
+        keys: &DepositKeys<'_>,
+        now_s: u64,
+    ) -> Authorized<Call> {
+        if !keys.seal_under(&record.key_id) {
             let opened = OpenedUnderFormerKey {
                 call: &call,
-                header: &header,
-                secret: &secret,
+                header: &record.header,
+                secret: &record.secret,
             };
-            self.reencryptor.offer(&opened, &keys.seals, now_s);
+            self.reencryptor.offer(&opened, keys, now_s);
         }
-        Ok((call, secret))
+        call
     }
 
     async fn fetch(
@@ -137,25 +151,17 @@ fn no_record(error: RecordError) -> Refusal {
     }
 }
 
-/// The keys of one generation, as far as they concern one record.
-struct RecordKeys<'a> {
-    /// The key that the record names.
-    opens: Option<&'a RecordKey>,
-    /// What it would be sealed with now.
-    seals: DepositKeys<'a>,
-}
-
 /// The last check of a call: here alone is [`Authorized<Call>`] made.
 fn authorize(
-    header: &RecordHeader,
-    fingerprint: Fingerprint,
+    record: &OwnRecord,
     caller: &Authenticated,
     request: CallRequest,
     versions: &Versions,
     now_s: u64,
 ) -> Result<Authorized<Call>, Refusal> {
-    check_header(header, caller, &request, now_s)?;
-    if !versions.note(&header.owner, &header.handle, header.version) {
+    let header = &record.header;
+    check_header(header, caller, now_s)?;
+    if !versions.note(record.connection, header.version) {
         return Err(Refusal::new(
             Code::DecryptionFailed,
             "the record is an older version of the connection than one used before",
@@ -173,7 +179,7 @@ fn authorize(
         handle: header.handle.clone(),
         owner: header.owner.clone(),
         version: header.version,
-        fingerprint,
+        fingerprint: record.fingerprint,
         policy,
         caller: caller.thumbprint().to_owned(),
         server: caller.server().map(str::to_owned),
@@ -187,23 +193,7 @@ fn authorize(
     Ok(Authorized::by_all_checks(call))
 }
 
-fn check_header(
-    header: &RecordHeader,
-    caller: &Authenticated,
-    request: &CallRequest,
-    now_s: u64,
-) -> Result<(), Refusal> {
-    let claims = caller.claims();
-    if header.handle != request.target.handle {
-        return Err(Refusal::new(
-            Code::DecryptionFailed,
-            "the record is another connection's",
-        ));
-    }
-    if header.owner.issuer != claims.iss || header.owner.subject != claims.sub {
-        // The same answer as for a handle that the token does not name.
-        return Err(NOT_NAMED);
-    }
+fn check_header(header: &RecordHeader, caller: &Authenticated, now_s: u64) -> Result<(), Refusal> {
     if header.tenant != caller.tenant() {
         return Err(Refusal::new(
             Code::OrgMismatch,

@@ -2,7 +2,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use dauth_protocol::{Code, DeploymentConfiguration, Problem, limit};
+use dauth_protocol::{Code, DeploymentConfiguration, Problem, audit::ReceiptId, limit};
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE},
@@ -22,10 +22,13 @@ use crate::{
     host::HostServices,
     issuer::IssuerKeys,
     keyset::Keeper,
-    open::{CallRequest, Opener},
+    open::{CallRequest, Opened, Opener},
+    receipt::{Account, Arrival, Receipts},
     reencrypt::Reencryptor,
     refusal::Refusal,
     reply::ReplyBody,
+    scrub::ScrubbedBody,
+    suspension::{SUSPENDED, Suspensions},
     trust::Trust,
     upstream::Upstream,
 };
@@ -52,31 +55,53 @@ pub struct Service {
     authorizer: Authorizer,
     keeper: Keeper,
     opener: Opener,
+    receipts: Receipts,
+    suspensions: Suspensions,
     upstream: Upstream,
     events: Events,
+}
+
+/// What a service is made of, as it was booted.
+pub struct Parts {
+    /// The time.
+    pub clock: Clock,
+    /// Evidence.
+    pub evidence: EvidenceService,
+    /// The keyset that serves.
+    pub keeper: Keeper,
+    /// The parent.
+    pub host: HostServices,
+    /// Receipts of calls.
+    pub receipts: Receipts,
+    /// What the operator is told.
+    pub events: Events,
 }
 
 impl Service {
     /// The service of a booted enclave.
     pub fn new(
         configuration: &DeploymentConfiguration,
-        keeper: Keeper,
-        host: HostServices,
         trust: &Trust,
-        evidence: EvidenceService,
-        clock: Clock,
-        events: Events,
+        parts: Parts,
     ) -> Result<Self, BootError> {
+        let Parts {
+            clock,
+            evidence,
+            keeper,
+            host,
+            receipts,
+            events,
+        } = parts;
         let keys = IssuerKeys::new(configuration, host.clone())?;
+        let reencryptor = Reencryptor::start(host.clone(), events.clone());
         Ok(Self {
             clock,
             evidence,
             authorizer: Authorizer::new(configuration, keys, now_s())?,
             keeper,
-            opener: Opener::new(
-                host.clone(),
-                Reencryptor::start(host.clone(), events.clone()),
-            ),
+            opener: Opener::new(host.clone(), reencryptor),
+            receipts,
+            suspensions: Suspensions::default(),
             upstream: Upstream::new(host, Arc::clone(&trust.upstream))?,
             events,
         })
@@ -87,13 +112,7 @@ impl Service {
         let method = request.method().clone();
         let mut response = match self.route(request).await {
             Ok(response) => response,
-            Err(refusal) => {
-                self.events.note(Event::Refused {
-                    code: refusal.code,
-                    detail: refusal.detail,
-                });
-                refused(refusal, &method)
-            }
+            Err(refusal) => self.refuse(refusal, None, &method),
         };
         if let Ok(nonce) = HeaderValue::try_from(self.authorizer.nonce(now_s())) {
             response.headers_mut().insert(DPOP_NONCE, nonce);
@@ -152,36 +171,76 @@ impl Service {
         request: Request<Incoming>,
         now_s: u64,
     ) -> Result<Response<ReplyBody>, Refusal> {
-        let started = std::time::Instant::now();
+        let arrival = Arrival::now();
         let caller = self.authenticate(&request, now_s).await?;
         let (head, body) = request.into_parts();
+        let method = head.method.clone();
         let asked = CallRequest {
             target,
             method: head.method,
             query: head.uri.query().map(str::to_owned),
             headers: head.headers,
         };
-        let (call, secret) = self
-            .opener
-            .open(&self.keeper, &caller, asked, now_s)
-            .await?;
-        let handle = call.handle.clone();
-        let receipt = receipt_id()?;
-        let mut response = self
-            .upstream
-            .call(call, secret, body)
-            .await?
-            .map(ReplyBody::Scrubbed);
-        self.events.note(Event::Called {
-            handle,
-            receipt: receipt.clone(),
-            status: response.status().as_u16(),
-            micros: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
-        });
-        if let Ok(receipt) = HeaderValue::try_from(receipt) {
-            response.headers_mut().insert(DAUTH_RECEIPT_ID, receipt);
+        let opened = self.opener.open(&self.keeper, &caller, asked).await?;
+        // From here on the call leaves a receipt, whatever becomes of it.
+        let mut account = self.receipts.open(opened.subject(), arrival)?;
+        let id = account.id();
+        let handle = opened.handle().clone();
+        let mut response = match self.make(opened, body, &mut account, now_s).await {
+            Ok(response) => {
+                account.answered(response.status());
+                self.events.note(Event::Called {
+                    handle,
+                    receipt: id,
+                    status: response.status().as_u16(),
+                    micros: u64::try_from(account.elapsed().as_micros()).unwrap_or(u64::MAX),
+                });
+                response.map(ReplyBody::scrubbed)
+            }
+            Err(refusal) => {
+                account.refused(refusal.code);
+                self.refuse(refusal, Some(id), &method)
+            }
+        };
+        if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+            response.headers_mut().insert(DAUTH_RECEIPT_ID, id);
         }
-        Ok(response)
+        Ok(response.map(|body| body.accounted(account)))
+    }
+
+    /// Checks a call against its record, and makes it.
+    async fn make(
+        &self,
+        opened: Opened<'_>,
+        body: Incoming,
+        account: &mut Account,
+        now_s: u64,
+    ) -> Result<Response<ScrubbedBody>, Refusal> {
+        let connection = opened.connection();
+        let (call, secret) = self.opener.authorize(opened, now_s)?;
+        let limits = call.policy.limits;
+        let max_per_hour = limits.max_reflections_per_hour;
+        let watched = self
+            .suspensions
+            .watch(connection, call.version, max_per_hour)?;
+        account.watch(watched);
+        let body = account.sending(body, limits.max_request_bytes);
+        self.upstream.call(call, secret, body).await
+    }
+
+    /// A refusal, of which the operator is told.
+    fn refuse(
+        &self,
+        refusal: Refusal,
+        receipt: Option<ReceiptId>,
+        method: &Method,
+    ) -> Response<ReplyBody> {
+        self.events.note(Event::Refused {
+            code: refusal.code,
+            detail: refusal.detail,
+            receipt,
+        });
+        refused(refusal, method)
     }
 
     async fn authenticate(
@@ -213,14 +272,6 @@ where
     }
 }
 
-/// Names a call in the reply and in the operator's events: 128 random bits.
-fn receipt_id() -> Result<String, Refusal> {
-    let mut id = [0; 16];
-    aws_lc_rs::rand::fill(&mut id)
-        .map_err(|_| Refusal::new(Code::EnclaveUnavailable, "the source of randomness failed"))?;
-    Ok(hex::encode(id))
-}
-
 fn json(value: &impl serde::Serialize) -> Result<Response<ReplyBody>, Refusal> {
     let body = serde_json::to_vec(value)
         .map_err(|_| Refusal::new(Code::EnclaveUnavailable, "the reply has no JSON form"))?;
@@ -235,7 +286,7 @@ fn json(value: &impl serde::Serialize) -> Result<Response<ReplyBody>, Refusal> {
 fn refused(refusal: Refusal, method: &Method) -> Response<ReplyBody> {
     let Refusal { code, detail } = refusal;
     let mut problem = Problem::new(code, Some(detail));
-    problem.retryable &= may_be_repeated(code, method);
+    problem.retryable &= may_be_repeated(refusal, method);
     let mut response = Response::new(ReplyBody::own(problem.to_json()));
     *response.status_mut() =
         StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -257,9 +308,11 @@ fn refused(refusal: Refusal, method: &Method) -> Response<ReplyBody> {
 
 /// After these the upstream may have acted all the same: only what is idempotent may then be sent
 /// again without asking (RFC 9110 section 9.2.2).
-fn may_be_repeated(code: Code, method: &Method) -> bool {
-    match code {
+fn may_be_repeated(refusal: Refusal, method: &Method) -> bool {
+    match refusal.code {
         Code::DownstreamUnreachable | Code::DownstreamTimeout => method.is_idempotent(),
+        // Waiting does not lift it.
+        _ if refusal == SUSPENDED => false,
         _ => true,
     }
 }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::{authorize::tests::fixture::*, deposit::tests::TestReceiptKey};
+use crate::{authorize::tests::fixture::*, deposit::tests::TestReceiptKey, open::ConnectionName};
 
 mod fleet;
 mod sender;
@@ -211,7 +211,8 @@ async fn each_disagreement_is_refused() {
 async fn a_version_up_to_one_that_was_used_is_refused() {
     let fixture = Fixture::new().await;
     let header = header(&fixture.parties);
-    assert!(fixture.versions.note(&header.owner, &header.handle, 3));
+    let connection = ConnectionName::of(&header.owner, &header.handle);
+    assert!(fixture.versions.note(connection, 3));
     let detail = "the envelope's version is not higher than the connection's";
     for version in [2, 3] {
         let refused = fixture.refused(&fixture.envelope(|h| h.version = version));

@@ -2,6 +2,7 @@
 use aws_lc_rs::{
     agreement::{ECDH_P256, PrivateKey},
     encoding::AsDer,
+    hkdf::{HKDF_SHA256, KeyType, Salt},
     rand::SystemRandom,
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
 };
@@ -50,6 +51,17 @@ impl ReceiptKey {
         &self.scalar
     }
 
+    /// A key for another purpose, which `info` names: HKDF-SHA256 (RFC 5869) of the scalar.
+    pub(crate) fn derive<const N: usize>(&self, info: &[u8]) -> Result<[u8; N], ReceiptKeyError> {
+        let mut derived = [0; N];
+        Salt::none(HKDF_SHA256)
+            .extract(self.scalar.as_slice())
+            .expand(&[info], Length::<N>)
+            .and_then(|okm| okm.fill(&mut derived))
+            .map_err(|_| ReceiptKeyError)?;
+        Ok(derived)
+    }
+
     /// SubjectPublicKeyInfo, DER.
     pub fn spki(&self) -> &[u8] {
         &self.spki
@@ -62,5 +74,14 @@ impl ReceiptKey {
             .sign(&SystemRandom::new(), message)
             .map_err(|_| ReceiptKeyError)?;
         signature.as_ref().try_into().map_err(|_| ReceiptKeyError)
+    }
+}
+
+/// So many bytes are derived.
+struct Length<const N: usize>;
+
+impl<const N: usize> KeyType for Length<N> {
+    fn len(&self) -> usize {
+        N
     }
 }

@@ -1,11 +1,11 @@
 use dauth_protocol::{
-    Injection, Owner, RequestPath,
+    Fingerprint, Injection, Owner, RequestPath,
     policy::{Limits, PermittedServer, ServerKeys},
 };
 use dauth_token::AccessClaims;
 use serde_bytes::ByteBuf;
 
-use super::*;
+use super::{opened::check_owner, *};
 use crate::authorize::tests::fixture::*;
 
 mod fleet;
@@ -95,14 +95,15 @@ impl<'a> Case<'a> {
 
     async fn run_after(self, versions: &Versions) -> Result<Authorized<Call>, Refusal> {
         let caller = self.parties.authenticated(&self.claims).await;
-        authorize(
-            &self.header,
-            Fingerprint::from([0; 32]),
-            &caller,
-            self.request,
-            versions,
-            NOW_S,
-        )
+        check_owner(&self.header, &caller, &self.request.target.handle)?;
+        let record = OwnRecord {
+            connection: ConnectionName::of(&self.header.owner, &self.header.handle),
+            fingerprint: Fingerprint::from([0; 32]),
+            header: self.header,
+            secret: Secret::new(SECRET.to_vec()).unwrap(),
+            key_id: [0; 8],
+        };
+        authorize(&record, &caller, self.request, versions, NOW_S)
     }
 
     async fn refused(self) -> (Code, &'static str) {

@@ -5,7 +5,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use coset::{CborSerializable as _, CoseSign1};
 use dauth_protocol::host::KeyKind;
-use dauth_sealing::SealedRecord;
+use dauth_sealing::{RecordKey, SealedRecord};
 use zeroize::Zeroizing;
 
 use super::*;
@@ -36,7 +36,8 @@ async fn call(
     claims.fingerprints.insert(HANDLE.into(), named);
     let caller = parties.authenticated(&claims).await;
     let request = request(Method::GET, "/me");
-    let (_, secret) = opener.open(keeper, &caller, request, NOW_S).await?;
+    let opened = opener.open(keeper, &caller, request).await?;
+    let (_, secret) = opener.authorize(opened, NOW_S)?;
     assert_eq!(secret.expose(), SECRET);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Records under a former key: served, and sealed anew for calls that pass.
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use dauth_sealing::SealedRecord;
+use dauth_sealing::{RecordKey, SealedRecord};
 use zeroize::Zeroizing;
 
 use super::*;
@@ -49,16 +49,13 @@ impl Enclave {
             bytes: record.to_vec(),
             fingerprint: Fingerprint::of(record),
         };
-        let keys = RecordKeys {
-            opens: Some(key),
-            seals: DepositKeys::new(&self.current, &self.receipt_key),
-        };
-        let checked = stored.check()?;
-        let answered = self
-            .opener
-            .authorize(checked, &keys, &caller, case.request, NOW_S);
-        let (call, secret) = answered?;
-        assert_eq!(secret.expose(), SECRET);
+        let handle = &case.request.target.handle;
+        let record = OwnRecord::open(stored.check()?, Some(key), &caller, handle)?;
+        let versions = &self.opener.versions;
+        let call = authorize(&record, &caller, case.request, versions, NOW_S)?;
+        let keys = DepositKeys::new(&self.current, &self.receipt_key);
+        let call = self.opener.renewed(call, &record, &keys, NOW_S);
+        assert_eq!(record.secret.expose(), SECRET);
         Ok(call.fingerprint)
     }
 

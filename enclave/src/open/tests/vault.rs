@@ -1,5 +1,7 @@
 use std::{collections::BTreeMap, io, sync::Arc};
 
+use dauth_protocol::Fingerprint;
+use dauth_sealing::RecordKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use zeroize::Zeroizing;
 
