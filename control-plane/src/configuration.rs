@@ -9,7 +9,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::clients::{Client, Clients};
+use crate::{
+    clients::{Client, Clients},
+    store::Room,
+};
 use syntax::{is_identifier, is_issuer, is_resource, is_scope_token};
 
 /// The configuration file: TOML. Unknown fields are refused. It holds no secret: clients and the
@@ -55,6 +58,9 @@ pub struct ReceiptsConfiguration {
     /// How large the database may become by receipts. Beyond it none is taken until older ones have
     /// gone, so that nobody can push them out: the enclave waits, and what it loses leaves a gap.
     pub max_mib: u64,
+    /// How much of one owner's receipts is kept. Further ones are kept by their digests alone, so
+    /// that one owner does not take the room of all.
+    pub max_owner_mib: u64,
 }
 
 impl Default for ReceiptsConfiguration {
@@ -62,6 +68,7 @@ impl Default for ReceiptsConfiguration {
         Self {
             keep_days: 90,
             max_mib: 10 * 1024,
+            max_owner_mib: 2 * 1024,
         }
     }
 }
@@ -120,7 +127,7 @@ pub enum InvalidConfiguration {
     Life(u64),
     /// Receipts that are kept for no time or for more than a century, or in no room or in more than
     /// a database has.
-    #[error("receipts: keep_days must be 1 to 36500, and max_mib 1 to 268435456")]
+    #[error("receipts: keep_days must be 1 to 36500, and max_mib and max_owner_mib 1 to 268435456")]
     Receipts,
     /// `store` is PostgreSQL, which this version has no implementation for.
     #[error("store: postgres:// is not supported yet; use sqlite:PATH")]
@@ -144,15 +151,21 @@ pub(crate) struct Settings {
 
 impl ReceiptsConfiguration {
     fn is_possible(&self) -> bool {
-        (1..=36_500).contains(&self.keep_days) && (1..=1 << 28).contains(&self.max_mib)
+        let has_room = |mib| (1..=1 << 28).contains(mib);
+        (1..=36_500).contains(&self.keep_days)
+            && has_room(&self.max_mib)
+            && has_room(&self.max_owner_mib)
     }
 
     pub(crate) fn keep_s(&self) -> u64 {
         self.keep_days.saturating_mul(24 * 3600)
     }
 
-    pub(crate) fn max_bytes(&self) -> u64 {
-        self.max_mib.saturating_mul(1024 * 1024)
+    pub(crate) fn room(&self) -> Room {
+        Room {
+            bytes: self.max_mib.saturating_mul(1024 * 1024),
+            owner_bytes: self.max_owner_mib.saturating_mul(1024 * 1024),
+        }
     }
 }
 
@@ -275,6 +288,7 @@ mod tests {
         let settings = configuration().check().unwrap();
         let receipts = settings.receipts;
         assert_eq!((receipts.keep_days, receipts.max_mib), (90, 10 * 1024));
+        assert_eq!(receipts.max_owner_mib, 2 * 1024);
         assert_eq!(settings.store, Path::new("state/control-plane.db"));
         for issuer in [
             "http://127.0.0.1:8080",

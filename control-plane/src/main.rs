@@ -38,6 +38,7 @@ Example configuration:
     [receipts]                                    # of calls; these are the defaults
     keep_days = 90
     max_mib = 10240                               # of the database; beyond it none is taken
+    max_owner_mib = 2048                          # of one owner; beyond it digests alone
 
     [[clients]]
     id = \"mcp-notes\"

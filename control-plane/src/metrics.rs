@@ -29,8 +29,10 @@ pub(crate) struct Metrics {
 /// Receipts of calls, by what became of them.
 #[derive(Default)]
 pub(crate) struct Receipts {
-    /// Stored.
+    /// Stored in full.
     pub(crate) stored: AtomicU64,
+    /// Kept by their digests alone: their owners have too many.
+    pub(crate) digests_alone: AtomicU64,
     /// Removed, being too old.
     pub(crate) removed: AtomicU64,
     /// Batches that were refused: they are malformed, or another stands in their place.
@@ -96,6 +98,7 @@ impl Metrics {
         }
         for (name, counter) in [
             ("receipts_stored_total", &self.receipts.stored),
+            ("receipts_digests_alone_total", &self.receipts.digests_alone),
             ("receipts_removed_total", &self.receipts.removed),
             (
                 "receipt_batches_refused_total",

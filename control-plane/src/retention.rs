@@ -20,10 +20,11 @@ async fn remove(app: &App) {
     loop {
         let before_s = clock::now_s().saturating_sub(app.settings.receipts.keep_s());
         let pause = match app.store.remove_receipts(before_s).await {
-            Ok(0) => PERIOD,
+            Ok(removed) if removed.batches == 0 => PERIOD,
             Ok(removed) => {
-                tracing::info!(removed, "old receipts removed");
-                metrics::add(&app.metrics.receipts.removed, removed);
+                let receipts = removed.receipts;
+                tracing::info!(receipts, "old receipts removed");
+                metrics::add(&app.metrics.receipts.removed, receipts);
                 PAUSE
             }
             Err(error) => {

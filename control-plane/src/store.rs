@@ -19,7 +19,7 @@ use sqlx::{
 
 pub(crate) use changes::{Change, CreateError, NewConnection, RotateError};
 pub(crate) use connections::Connection;
-pub(crate) use receipts::{KeepError, Kept, PageQuery};
+pub(crate) use receipts::{KeepError, Kept, PageQuery, Room};
 pub(crate) use reencryptions::{ReencryptError, Reencryption};
 pub use schema::{RECORD_COLUMN, RECORD_TABLE};
 pub(crate) use subjects::Source;

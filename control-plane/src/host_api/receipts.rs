@@ -34,16 +34,14 @@ pub(crate) async fn post(State(app): State<Arc<App>>, headers: HeaderMap, body: 
             return StatusCode::BAD_REQUEST.into_response();
         }
     };
-    let (place, max_bytes) = (batch.place(), app.settings.receipts.max_bytes());
+    let (place, room) = (batch.place(), app.settings.receipts.room());
     let (boot, first, count) = (place.boot, place.first, place.count);
-    let kept = app
-        .store
-        .keep_receipts(&batch, max_bytes, clock::now_s())
-        .await;
+    let kept = app.store.keep_receipts(&batch, room, clock::now_s()).await;
     let status = match kept {
-        Ok(Kept::Now) => {
-            tracing::info!(%boot, first, count, "receipts stored");
-            metrics::add(&counters.stored, count);
+        Ok(Kept::Now { in_full }) => {
+            tracing::info!(%boot, first, count, in_full, "receipts stored");
+            metrics::add(&counters.stored, in_full);
+            metrics::add(&counters.digests_alone, count.saturating_sub(in_full));
             StatusCode::NO_CONTENT
         }
         Ok(Kept::Before) => StatusCode::NO_CONTENT,

@@ -2,6 +2,10 @@
 //!
 //! A batch is stored once, whole, and never changed. What stands in a boot's chain stays what it is
 //! until it is too old: a host that brings another batch for the same place is refused.
+//!
+//! Room is bounded twice. Beyond the bound on the database nothing more is taken, rather than that
+//! the oldest goes: nobody can push out what is stored. Beyond an owner's own bound their receipts
+//! are kept by their digests alone, which costs others nothing and leaves the owner a gap.
 mod page;
 mod retention;
 
@@ -11,13 +15,17 @@ use sqlx::{Sqlite, Transaction};
 pub(crate) use page::PageQuery;
 
 use super::{Store, StoreError, integer, natural};
-use crate::batch::{Batch, Place};
+use crate::batch::{Batch, Place, Receipt};
 
 /// What became of a batch that is in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
     /// It was stored.
-    Now,
+    Now {
+        /// How many receipts are kept in full: of the others, whose owners have too many, there are
+        /// digests alone.
+        in_full: u64,
+    },
     /// It had been: the host did not learn of it.
     Before,
 }
@@ -38,12 +46,21 @@ pub(crate) enum KeepError {
     Store(#[from] StoreError),
 }
 
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// In the database, whatever it is.
+    pub(crate) bytes: u64,
+    /// Of one owner's receipts.
+    pub(crate) owner_bytes: u64,
+}
+
 impl Store {
-    /// Stores a batch, in a database of at most `max_bytes`.
+    /// Stores a batch, where there is room.
     pub(crate) async fn keep_receipts(
         &self,
         batch: &Batch,
-        max_bytes: u64,
+        room: Room,
         now_s: u64,
     ) -> Result<Kept, KeepError> {
         let mut transaction = self.begin().await?;
@@ -55,26 +72,19 @@ impl Store {
                 return Err(KeepError::Conflict);
             }
         }
-        if used_bytes(&mut transaction).await? >= max_bytes {
+        if used_bytes(&mut transaction).await? >= room.bytes {
             return Err(KeepError::Full);
         }
         let id = insert_batch(&mut transaction, batch, now_s).await?;
+        let mut in_full = 0;
         for receipt in batch.receipts() {
-            let owner = &receipt.details.owner;
-            if !is_subject(&mut transaction, owner).await? {
+            if !is_subject(&mut transaction, &receipt.details.owner).await? {
                 return Err(KeepError::UnknownOwner);
             }
-            sqlx::query("INSERT INTO receipts (batch, owner, handle, bytes) VALUES (?, ?, ?, ?)")
-                .bind(id)
-                .bind(owner)
-                .bind(receipt.details.handle.as_str())
-                .bind(&receipt.bytes)
-                .execute(&mut *transaction)
-                .await
-                .map_err(StoreError::from)?;
+            in_full += insert_receipt(&mut transaction, id, receipt, room.owner_bytes).await?;
         }
         transaction.commit().await.map_err(StoreError::from)?;
-        Ok(Kept::Now)
+        Ok(Kept::Now { in_full })
     }
 }
 
@@ -150,6 +160,27 @@ async fn insert_batch(
     .execute(&mut **transaction)
     .await?;
     Ok(inserted.last_insert_rowid())
+}
+
+/// Zero when the owner has too many already.
+async fn insert_receipt(
+    transaction: &mut Transaction<'static, Sqlite>,
+    batch: i64,
+    receipt: &Receipt,
+    owner_bytes: u64,
+) -> Result<u64, StoreError> {
+    let inserted = sqlx::query(
+        "INSERT INTO receipts (batch, owner, handle, bytes) SELECT ?1, ?2, ?3, ?4
+         WHERE coalesce((SELECT bytes FROM receipt_owners WHERE owner = ?2), 0) + length(?4) <= ?5",
+    )
+    .bind(batch)
+    .bind(&receipt.details.owner)
+    .bind(receipt.details.handle.as_str())
+    .bind(&receipt.bytes)
+    .bind(integer(owner_bytes))
+    .execute(&mut **transaction)
+    .await?;
+    Ok(inserted.rows_affected())
 }
 
 async fn is_subject(

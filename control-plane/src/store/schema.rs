@@ -82,6 +82,17 @@ const STEPS: &[&str] = &[
     CREATE INDEX receipts_of_batch ON receipts (batch);
     CREATE INDEX receipts_of_owner ON receipts (owner, id);
     CREATE INDEX receipts_of_connection ON receipts (owner, handle, id);
+    CREATE TABLE receipt_owners (
+        owner TEXT PRIMARY KEY REFERENCES subjects (id),
+        bytes INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER receipts_come AFTER INSERT ON receipts BEGIN
+        INSERT INTO receipt_owners VALUES (new.owner, length(new.bytes))
+            ON CONFLICT (owner) DO UPDATE SET bytes = bytes + excluded.bytes;
+    END;
+    CREATE TRIGGER receipts_go AFTER DELETE ON receipts BEGIN
+        UPDATE receipt_owners SET bytes = bytes - length(old.bytes) WHERE owner = old.owner;
+    END;
 ",
 ];
 

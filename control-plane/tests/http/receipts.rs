@@ -255,6 +255,23 @@ async fn a_host_cannot_fill_the_disk() {
 }
 
 #[tokio::test]
+async fn an_owner_who_has_too_many_gets_no_more_in_full() {
+    let stack = Stack::start().await;
+    let Parties { bob, a, b, .. } = parties(&stack).await;
+    let stack = stack.restart_with(|c| c.receipts.max_owner_mib = 1).await;
+    let mut chain = Chain::new(1);
+    for _ in 0..24 {
+        assert_eq!(post(&stack, &chain.of_one(&a, ONE, 128)).await, 204);
+    }
+    assert_eq!(post(&stack, &chain.of_one(&b, ONE, 1)).await, 204);
+    assert_eq!(sequences(&page(&stack, &bob, "").await), [24 * 128 + 1]);
+    let text = String::from_utf8(stack.get("/metrics").await.body).unwrap();
+    let none = "dauth_control_plane_receipts_digests_alone_total 0\n";
+    assert!(text.contains("receipts_digests_alone_total"), "{text}");
+    assert!(!text.contains(none), "{text}");
+}
+
+#[tokio::test]
 async fn old_receipts_are_removed_by_the_running_program() {
     let stack = Stack::start().await;
     let Parties { alice, a, .. } = parties(&stack).await;
