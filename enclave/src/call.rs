@@ -19,7 +19,7 @@ use crate::{
     authorize::{Authorized, Call},
     inject::{self, Placeholder, Prepared, Rendered},
     refusal::Refusal,
-    scrub::ScrubbedBody,
+    scrub::{Delivery, ScrubbedBody, Scrubber, Watch},
     upstream::{
         Lease, NoReply, Origin, Outgoing, OutgoingError, PoolKey, PoolOwner, Sent, TIMED_OUT,
         Upstream,
@@ -47,8 +47,10 @@ impl Upstream {
             .map_err(OutgoingError::refusal)?;
         let time = Duration::from_millis(call.policy.limits.timeout_ms);
         let replied = Box::pin(async {
-            let (response, lease) = self.exchange(&call, &secret, body).await?;
-            reply::scrubbed(&call, secret, response, lease).await
+            let scrubber = scrubber(&call, &secret)?;
+            let (response, lease) = self.exchange(&call, &secret, &scrubber, body).await?;
+            drop(secret);
+            reply::scrubbed(&call, scrubber, response, lease).await
         });
         timeout(time, replied).await.map_err(|_| TIMED_OUT)?
     }
@@ -57,6 +59,7 @@ impl Upstream {
         &self,
         call: &Call,
         secret: &Secret,
+        scrubber: &Scrubber,
         body: Outgoing,
     ) -> Result<(Response<Incoming>, Lease), Refusal> {
         let key = PoolKey {
@@ -73,7 +76,7 @@ impl Upstream {
         let ready = Ready::new(call, secret, body)?;
         let lease = self.lease(key.clone(), &call.policy.base_url).await?;
         let origin = lease.origin();
-        let unsent = match ready.send(lease).await {
+        let unsent = match ready.send(lease, scrubber.watch()).await {
             Ok(replied) => return Ok(replied),
             Err(NoReply {
                 sent: Sent::Nothing(request),
@@ -90,8 +93,16 @@ impl Upstream {
         };
         let ready = Ready::new(call, secret, unsent)?;
         let lease = self.lease_new(key, &call.policy.base_url).await?;
-        ready.send(lease).await.map_err(|no_reply| no_reply.refusal)
+        let replied = ready.send(lease, scrubber.watch()).await;
+        replied.map_err(|no_reply| no_reply.refusal)
     }
+}
+
+/// What takes the secret out of the reply, and watches what comes before and beside it.
+fn scrubber(call: &Call, secret: &Secret) -> Result<Scrubber, Refusal> {
+    let rendered = Rendered::new(&call.policy.injection, secret.expose())?;
+    let needles = [secret.expose(), rendered.expose()];
+    Ok(Scrubber::new(&needles, Delivery::FixedTail))
 }
 
 /// A request and what goes into it above TLS.
@@ -116,7 +127,11 @@ impl Ready {
         })
     }
 
-    async fn send(self, mut lease: Lease) -> Result<(Response<Incoming>, Lease), NoReply> {
+    async fn send(
+        self,
+        mut lease: Lease,
+        watch: Watch,
+    ) -> Result<(Response<Incoming>, Lease), NoReply> {
         let Self {
             request,
             placeholder,
@@ -124,7 +139,7 @@ impl Ready {
         } = self;
         let response = lease
             .connection()
-            .send(request, placeholder, rendered)
+            .send(request, placeholder, rendered, watch)
             .await?;
         Ok((response, lease))
     }

@@ -21,7 +21,6 @@ mod search;
 #[cfg(test)]
 mod tests;
 mod view;
-#[allow(dead_code, reason = "a connection is to have one")]
 mod watch;
 mod work;
 
@@ -112,7 +111,6 @@ impl Scrubber {
     }
 
     /// Watches for the same forms, beside this: see [`Watch`].
-    #[allow(dead_code, reason = "a connection is to have one")]
     pub(crate) fn watch(&self) -> Watch {
         Watch::new(Arc::clone(&self.forms))
     }

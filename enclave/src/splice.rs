@@ -3,13 +3,16 @@
 //! The HTTP library writes a placeholder; its buffers never hold the secret. [`Splice`] takes the
 //! head of each request whole into a buffer of its own, replaces the placeholder there, hands the
 //! buffer to TLS and wipes it. Whatever follows the head passes untouched.
+//!
+//! On the way back every byte is looked at, those too that the HTTP library reads and gives to nobody
+//! (chunk extensions, heads that are dropped): they stay in its buffers.
 #[cfg(test)]
 mod tests;
 
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -19,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{
     inject::{Placeholder, Rendered},
+    scrub::Watch,
     wipe::WipedBuffer,
 };
 
@@ -41,7 +45,14 @@ pub struct Splicer {
     slot: Slot,
 }
 
-type Slot = Arc<Mutex<Option<Armed>>>;
+type Slot = Arc<Mutex<Exchange>>;
+
+/// What is there for the request that is to be sent and its reply.
+#[derive(Default)]
+struct Exchange {
+    armed: Option<Armed>,
+    watch: Option<Watch>,
+}
 
 struct Armed {
     placeholder: Placeholder,
@@ -82,22 +93,33 @@ impl<S> Splice<S> {
 impl Splicer {
     /// Prepares the next request: its head must hold `placeholder` exactly once.
     pub fn arm(&self, placeholder: Placeholder, rendered: Rendered) {
-        self.set(Some(Armed {
+        lock(&self.slot).armed = Some(Armed {
             placeholder,
             rendered,
-        }));
+        });
     }
 
-    fn set(&self, armed: Option<Armed>) {
-        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = armed;
+    /// Has `watch` look at all that is read from now on.
+    pub(crate) fn watch(&self, watch: Watch) {
+        lock(&self.slot).watch = Some(watch);
+    }
+
+    /// Ends the watch. Whether one was kept and saw no form of the secret.
+    pub(crate) fn end_watch(&self) -> bool {
+        let watch = lock(&self.slot).watch.take();
+        watch.is_some_and(|watch| !watch.saw())
     }
 }
 
 impl Drop for Splicer {
-    /// A credential that was never sent does not outlive the call.
+    /// A credential that was never sent does not outlive the call, nor does what is watched for.
     fn drop(&mut self) {
-        self.set(None);
+        *lock(&self.slot) = Exchange::default();
     }
+}
+
+fn lock(slot: &Mutex<Exchange>) -> MutexGuard<'_, Exchange> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Armed {
@@ -142,13 +164,6 @@ fn take_head(head: &mut WipedBuffer, bytes: &[u8]) -> io::Result<(usize, bool)> 
 }
 
 impl<S: AsyncWrite + Unpin> Splice<S> {
-    fn take_armed(&self) -> Option<Armed> {
-        self.slot
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-    }
-
     /// Hands what is left of a head to TLS, and wipes it.
     fn poll_send_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Phase::Sending(head, sent) = &mut self.phase {
@@ -193,7 +208,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Splice<S> {
         }
         ready!(this.poll_send_head(cx))?;
         if matches!(this.phase, Phase::Idle | Phase::Body)
-            && let Some(armed) = this.take_armed()
+            && let Some(armed) = lock(&this.slot).armed.take()
         {
             this.phase = Phase::Head(armed, WipedBuffer::with_capacity(bytes.len()));
         }
@@ -230,6 +245,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Splice<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
+        if let Some(watch) = &mut lock(&self.slot).watch {
+            watch.push(buffer.filled().get(before..).unwrap_or_default());
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -2,7 +2,6 @@
 use std::time::Duration;
 
 use dauth_protocol::{Code, header, limit};
-use dauth_sealing::Secret;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header as field};
 use http_body::Body;
 use hyper::{body::Incoming, ext::ReasonPhrase};
@@ -10,7 +9,6 @@ use hyper::{body::Incoming, ext::ReasonPhrase};
 use crate::{
     authorize::Call,
     clock::now_s,
-    inject::Rendered,
     refusal::Refusal,
     scrub::{
         BodyError, Delivery, Encoding, Likeness, Reply, ScrubbedBody, Scrubber, announced_trailers,
@@ -23,10 +21,10 @@ use crate::{
 /// it was not altered.
 const GATHERED_BYTES: u64 = 16 * 1024;
 
-/// Checks an upstream's reply and takes the secret out of it.
+/// Checks an upstream's reply and takes out of it what `scrubber` was made for.
 pub(super) async fn scrubbed(
     call: &Call,
-    secret: Secret,
+    mut scrubber: Scrubber,
     response: Response<Incoming>,
     lease: Lease,
 ) -> Result<Response<ScrubbedBody>, Refusal> {
@@ -38,10 +36,8 @@ pub(super) async fn scrubbed(
         Err(_) if body.is_end_stream() => Encoding::Identity,
         Err(_) => return refused("the upstream's body has a coding that cannot be searched"),
     };
-    let rendered = Rendered::new(&call.policy.injection, secret.expose())?;
     let delivery = delivery(&head.headers);
-    let mut scrubber = Scrubber::new(&[secret.expose(), rendered.expose()], delivery);
-    drop((secret, rendered));
+    scrubber.deliver(delivery);
 
     let received = std::mem::take(&mut head.headers);
     let mut fields = scrub_fields(&mut scrubber, &received);

@@ -1,5 +1,6 @@
 //! The body of a reply on its way to the caller.
 mod expiring;
+mod passing;
 
 use std::{
     future::poll_fn,
@@ -13,16 +14,12 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use self::expiring::{Expired, Expiring};
-use super::{
-    Scrubber,
-    decode::{Decoder, Encoding, Step},
-    head::scrub_fields,
+use self::{
+    expiring::{Expired, Expiring},
+    passing::{Passing, Progress},
 };
-use crate::{upstream::Lease, wipe::WipedBuffer};
-
-/// How much is decoded at a time.
-const DECODED_BYTES: usize = 8 * 1024;
+use super::{Scrubber, decode::Encoding};
+use crate::upstream::Lease;
 
 /// A reply's body, decoded and without the secret: the only body that a reply can have.
 pub struct ScrubbedBody {
@@ -79,31 +76,12 @@ pub enum BodyError {
     TokenExpired,
 }
 
-/// A [`Reply`] under way.
-struct Passing {
-    reply: Reply,
-    decoding: Option<Decoding>,
-    trailers: Option<HeaderMap>,
-}
-
-struct Decoding {
-    decoder: Decoder,
-    decoded: WipedBuffer,
-    is_done: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    More,
-    Ended,
-}
-
 impl ScrubbedBody {
     /// The body of `reply` as it comes. There is no other way to make one but [`Self::gathered`].
     pub(crate) fn new(reply: Reply) -> Self {
         let life = reply.life;
         let passing = Box::new(Passing::new(reply));
-        if passing.reply.body.is_end_stream() {
+        if passing.is_over() {
             return Self::ended(passing, Vec::new());
         }
         let likeness = passing.likeness();
@@ -198,114 +176,5 @@ impl Body for ScrubbedBody {
             None => SizeHint::with_exact(u64::try_from(self.gathered.len()).unwrap_or(u64::MAX)),
             Some(_) => SizeHint::default(),
         }
-    }
-}
-
-impl Passing {
-    fn new(reply: Reply) -> Self {
-        let decoding = Decoder::new(reply.encoding).map(|decoder| Decoding {
-            decoder,
-            decoded: WipedBuffer::copy_of(&[0; DECODED_BYTES]),
-            is_done: false,
-        });
-        Self {
-            reply,
-            decoding,
-            trailers: None,
-        }
-    }
-
-    /// Moves some bytes on, if only into the scrubber.
-    fn poll_more(
-        &mut self,
-        cx: &mut Context<'_>,
-        out: &mut Vec<u8>,
-    ) -> Poll<Result<Progress, BodyError>> {
-        if let Some(Decoding {
-            decoder,
-            decoded,
-            is_done,
-        }) = &mut self.decoding
-        {
-            match decoder.read(decoded.as_mut_slice()) {
-                Err(_) => return Poll::Ready(Err(BodyError::Malformed)),
-                Ok(Step::Read(read)) => {
-                    let bytes = decoded.get(..read).unwrap_or_default();
-                    return Poll::Ready(self.reply.scrub(bytes, out).map(|()| Progress::More));
-                }
-                // The body is read to its end all the same: trailers may follow.
-                Ok(Step::Done) => *is_done = true,
-                Ok(Step::Hungry) => {}
-            }
-        }
-        let frame = match ready!(Pin::new(&mut self.reply.body).poll_frame(cx)) {
-            None => return Poll::Ready(self.end_of_input()),
-            Some(Err(_)) => return Poll::Ready(Err(BodyError::BrokeOff)),
-            Some(Ok(frame)) => frame,
-        };
-        match (frame.into_data(), &mut self.decoding) {
-            (Ok(bytes), None) => {
-                Poll::Ready(self.reply.scrub(&bytes, out).map(|()| Progress::More))
-            }
-            (Ok(bytes), Some(decoding)) => {
-                decoding.decoder.feed(bytes);
-                Poll::Ready(Ok(Progress::More))
-            }
-            (Err(frame), _) => {
-                self.trailers = frame.into_trailers().ok();
-                Poll::Ready(Ok(Progress::More))
-            }
-        }
-    }
-
-    fn end_of_input(&mut self) -> Result<Progress, BodyError> {
-        match &mut self.decoding {
-            None => Ok(Progress::Ended),
-            Some(decoding) if decoding.is_done => Ok(Progress::Ended),
-            // The decoder has not said that it is done: now it does, or finds its input cut short.
-            Some(decoding) => {
-                decoding.decoder.end();
-                Ok(Progress::More)
-            }
-        }
-    }
-
-    fn likeness(&self) -> Likeness {
-        if self.reply.scrubber.acted() {
-            Likeness::Redacted
-        } else if self.decoding.is_some() {
-            Likeness::Decoded
-        } else {
-            Likeness::Same
-        }
-    }
-
-    /// Lets out the rest, gives the connection back, and forgets the secret.
-    fn end(mut self: Box<Self>, out: &mut Vec<u8>) -> (Option<HeaderMap>, Likeness) {
-        let scrubber = &mut self.reply.scrubber;
-        scrubber.finish(out);
-        let trailers = self.trailers.take();
-        let trailers = trailers
-            .map(|trailers| scrub_fields(scrubber, &trailers))
-            .filter(|trailers| !trailers.is_empty());
-        let likeness = self.likeness();
-        // What surrounds a compressed stream (names, comments, bytes after its end) was not
-        // searched and lies in the connection's buffers.
-        if likeness == Likeness::Same {
-            self.reply.lease.give_back();
-        }
-        (trailers, likeness)
-    }
-}
-
-impl Reply {
-    fn scrub(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), BodyError> {
-        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.max_bytes = self
-            .max_bytes
-            .checked_sub(length)
-            .ok_or(BodyError::TooLong)?;
-        self.scrubber.push(bytes, out);
-        Ok(())
     }
 }

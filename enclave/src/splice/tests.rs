@@ -2,6 +2,7 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
+use crate::scrub::{Delivery, Scrubber};
 use dauth_protocol::Injection;
 
 const SECRET: &[u8] = b"sk-live-0123456789abcdef";
@@ -135,4 +136,41 @@ async fn dropping_the_splicer_disarms() {
     let placeholder = arm(&splicer);
     drop(splicer);
     assert!(splice.write_all(&head(&placeholder)).await.is_err());
+}
+
+fn watch() -> Watch {
+    Scrubber::new(&[SECRET], Delivery::FixedTail).watch()
+}
+
+#[tokio::test]
+async fn what_comes_back_is_watched_however_it_is_split() {
+    let reply = [&b"HTTP/1.1 200 OK\r\nx: "[..], SECRET, b"\r\n\r\n"].concat();
+    for capacity in 1..reply.len() {
+        let (mut splice, splicer, mut far) = pair(capacity);
+        splicer.watch(watch());
+        let sent = reply.clone();
+        let writer = tokio::spawn(async move { far.write_all(&sent).await.unwrap() });
+        let mut read = vec![0; reply.len()];
+        splice.read_exact(&mut read).await.unwrap();
+        writer.await.unwrap();
+        assert_eq!(read, reply, "untouched");
+        assert!(!splicer.end_watch(), "{capacity}");
+        assert!(!splicer.end_watch(), "no watch is no clean one");
+    }
+}
+
+#[tokio::test]
+async fn each_reply_has_its_own_watch() {
+    let (mut splice, splicer, mut far) = pair(4096);
+    let mut read = vec![0; SECRET.len()];
+    far.write_all(SECRET).await.unwrap();
+    splice.read_exact(&mut read).await.unwrap();
+    splicer.watch(watch());
+    far.write_all(b"another reply").await.unwrap();
+    splice.read_exact(&mut read[..13]).await.unwrap();
+    assert!(splicer.end_watch());
+    splicer.watch(watch());
+    far.write_all(SECRET).await.unwrap();
+    splice.read_exact(&mut read).await.unwrap();
+    assert!(!splicer.end_watch());
 }

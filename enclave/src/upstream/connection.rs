@@ -26,6 +26,7 @@ use crate::{
     inject::{Placeholder, Rendered},
     platform::BoxStream,
     refusal::Refusal,
+    scrub::Watch,
     splice::{Splice, Splicer},
 };
 
@@ -102,24 +103,29 @@ impl Connection {
         self.sender.is_closed()
     }
 
-    /// Whether it may serve another call. The head of an interim reply (RFC 9110 section 15.2) is
-    /// read and discarded without being searched, and stays in the HTTP library's buffer.
+    /// Whether it may serve another call, now that this one has ended: not when a form of the secret
+    /// was among the bytes read, whatever they were. They stay in the HTTP library's buffer.
+    ///
+    /// The head of an interim reply (RFC 9110 section 15.2), of which nobody is told, is one anomaly
+    /// more.
     pub(super) fn may_serve_again(&self) -> bool {
-        !self.had_interim.load(Ordering::Acquire)
+        self.splicer.end_watch() && !self.had_interim.load(Ordering::Acquire)
     }
 
-    /// Sends a request whose head holds `placeholder`.
+    /// Sends a request whose head holds `placeholder`. `watch` sees all that comes back.
     pub(crate) async fn send(
         &mut self,
         mut request: Request<Outgoing>,
         placeholder: Placeholder,
         rendered: Rendered,
+        watch: Watch,
     ) -> Result<Response<Incoming>, NoReply> {
         let had_interim = Arc::clone(&self.had_interim);
         on_informational(&mut request, move |_| {
             had_interim.store(true, Ordering::Release);
         });
         self.splicer.arm(placeholder, rendered);
+        self.splicer.watch(watch);
         self.sender
             .try_send_request(request)
             .await

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use dauth_protocol::Code;
 use http::Method;
 use tokio::{runtime::Handle, sync::Notify};
@@ -154,6 +155,29 @@ async fn a_connection_with_anything_wrong_is_not_used_again() {
     drop(fixture.send(call()).await.unwrap());
     drop(fixture.send(call()).await.unwrap());
     assert_eq!(fixture.dialled(), 2);
+}
+
+#[tokio::test]
+async fn a_secret_where_nobody_is_given_it_closes_the_connection() {
+    let extended = |extension: &str| {
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        format!("{head}4{extension}\r\nfine\r\n0{extension}\r\n\r\n").into_bytes()
+    };
+    let base64 = BASE64_STANDARD.encode(SECRET);
+    for form in [
+        SECRET,
+        &SECRET.to_uppercase(),
+        &base64,
+        &hex::encode(SECRET),
+    ] {
+        assert_eq!(
+            dialled_for_two(extended(&format!(";x=\"{form}\""))).await,
+            2,
+            "{form}"
+        );
+    }
+    // An extension alone is no anomaly (RFC 9112 section 7.1.1).
+    assert_eq!(dialled_for_two(extended(";x=y")).await, 1);
 }
 
 /// Answers once on each connection, then takes a request and hangs up.
