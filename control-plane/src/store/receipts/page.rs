@@ -38,12 +38,24 @@ pub(crate) struct Page {
 type Row = (i64, i64, Vec<u8>);
 
 impl Store {
-    /// An owner's receipts, the oldest first, as many as fit.
+    /// An owner's receipts, the oldest first, as many as fit: none only when there are no more.
     pub(crate) async fn receipts(
         &self,
         owner: &str,
         query: &PageQuery,
     ) -> Result<Page, StoreError> {
+        let mut query = query.clone();
+        loop {
+            let page = self.receipts_after(owner, &query).await?;
+            match page.next {
+                // Not one of those that were selected can be read.
+                Some(next) if page.receipts.is_empty() => query.after = next,
+                _ => return Ok(page),
+            }
+        }
+    }
+
+    async fn receipts_after(&self, owner: &str, query: &PageQuery) -> Result<Page, StoreError> {
         // One snapshot, so that no batch goes away beneath its receipts.
         let mut transaction = self.pool.begin().await?;
         let mut rows = select(&mut transaction, owner, query).await?;
@@ -53,7 +65,7 @@ impl Store {
             batches: Vec::new(),
             next: None,
         };
-        let (mut bytes, mut last, mut batch_id) = (0, 0, None);
+        let (mut bytes, mut last, mut batch_id) = (0, query.after, None);
         for (id, batch, receipt) in rows {
             let Ok(stored) = stored_receipt(&receipt) else {
                 // The others are still to be had, and of this one there is a gap.

@@ -334,5 +334,6 @@ async fn a_malformed_row_hides_no_other() {
         .await
         .unwrap();
     assert_eq!(vault.all(&vault.alice).await, [2]);
-    assert_eq!(vault.page(&vault.alice, 0, 1).await, (vec![], Some(1)));
+    assert_eq!(vault.page(&vault.alice, 0, 1).await, (vec![2], Some(2)));
+    assert_eq!(vault.page(&vault.alice, 2, 1).await, (vec![], None));
 }
