@@ -10,7 +10,7 @@ use crate::{
     connect::read_secret,
     duration,
     failure::{Failure, sentence},
-    output::{self, Output, utc},
+    output::{self, Output, shown, utc},
 };
 
 /// Commands on connections.
@@ -155,11 +155,4 @@ fn print_one(connection: &Connection, output: Output) {
     if let Some(at) = connection.revoked {
         field("revoked", &utc(at));
     }
-}
-
-/// What the control plane says, without what could move a terminal's cursor.
-fn shown(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
 }

@@ -6,6 +6,7 @@
 )]
 
 mod attest;
+mod audit;
 mod call;
 mod connect;
 mod connections;
@@ -54,6 +55,9 @@ enum Command {
     /// Verify stored evidence, or fetch fresh evidence.
     #[command(subcommand)]
     Attest(attest::Attest),
+    /// Fetch and verify the receipts of calls.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Create, change and look at an enclave's keyset, on the host of its parent.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -94,6 +98,7 @@ async fn run(dauth: Dauth) -> Result<(), Failure> {
         Command::Call(call) => call.run(profile).await,
         Command::Attest(attest::Attest::Verify(verify)) => verify.run(),
         Command::Attest(attest::Attest::Fetch(fetch)) => fetch.run(profile).await,
+        Command::Audit(audit) => audit.run(profile).await,
         Command::Keys(keys) => keys.run(profile).await,
         Command::Eif(eif) => eif.run(),
         Command::KmsPolicy(policy) => policy.run(),

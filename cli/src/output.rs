@@ -33,3 +33,10 @@ pub(crate) fn utc(seconds: u64) -> String {
         .and_then(|s| jiff::Timestamp::from_second(s).ok())
         .map_or_else(|| format!("{seconds} s after 1970"), |t| t.to_string())
 }
+
+/// What another party says, without what could move a terminal's cursor.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}

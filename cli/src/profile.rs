@@ -25,7 +25,8 @@ pub(crate) fn at_hand(named: Option<&Path>) -> Result<Option<Profile>, Failure> 
     }
 }
 
-fn load(named: Option<&Path>) -> Result<Profile, Failure> {
+/// The profile, which must be named.
+pub(crate) fn load(named: Option<&Path>) -> Result<Profile, Failure> {
     let file = file(named).ok_or_else(|| {
         Failure::usage(
             "no profile: name one with --profile FILE or $DAUTH_PROFILE \

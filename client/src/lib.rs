@@ -29,7 +29,7 @@ mod trust;
 mod vault;
 
 pub use connection::{Connection, NewConnection, Pinning, PolicyParts};
-pub use dauth_attested_tls::{Custody, KeysetMemory, private_file};
+pub use dauth_attested_tls::{Custody, Evidence, EvidenceError, KeysetMemory, private_file};
 pub use dauth_dispatch::{CallBody, CallError, CallRequest, DauthRefusal};
 pub use dauth_sealing::Secret;
 pub use error::{OwnerError, Step};
