@@ -77,8 +77,8 @@ pub(crate) struct Verify {
     /// valid for some hours.
     #[arg(long, value_name = "RFC3339", requires = "evidence")]
     at: Option<jiff::Timestamp>,
-    /// The file is a part on purpose, such as one page of many: what is missing before its first and
-    /// after its last receipts is not counted as a gap.
+    /// The file is a part on purpose, such as one page of many, or the older receipts are no longer
+    /// kept: what is missing before its first and after its last receipts is not counted as a gap.
     #[arg(long)]
     partial: bool,
     /// Print JSON.

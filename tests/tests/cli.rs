@@ -25,7 +25,7 @@ use http_body_util::Full;
 use serde_json::Value;
 
 /// Every command, and options that CONTRACT.md names for it or that followed.
-const COMMANDS: [(&str, &str); 17] = [
+const COMMANDS: [(&str, &str); 19] = [
     ("", "--profile --version"),
     (
         "simulate",
@@ -46,6 +46,8 @@ const COMMANDS: [(&str, &str); 17] = [
         "--root --pcr --nonce --at --max-age --leeway --allow-debug --json",
     ),
     ("attest fetch", "--ingress --json"),
+    ("audit fetch", "--handle --since --evidence"),
+    ("audit verify", "--evidence --at --partial --json"),
     (
         "kms-policy",
         "--account --region --role --pcr --lock --admin --json",
