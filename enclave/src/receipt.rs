@@ -124,4 +124,4 @@ fn random() -> Result<[u8; 16], RandomnessError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

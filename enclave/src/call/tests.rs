@@ -1,6 +1,7 @@
 //! Calls against an upstream in memory, most of them hostile.
 mod connection;
 mod fixture;
+mod receipts;
 mod reflection;
 mod streams;
 
