@@ -3,7 +3,7 @@
 //! What is stored hangs together: the receipts are those that the head counts, marks and chains.
 //! Whether an enclave signed the head is for owners to find out, who have its evidence; a host that
 //! makes batches up is found out by them.
-use std::iter;
+use std::{cmp::Ordering, collections::BTreeSet, iter};
 
 use coset::{CborSerializable as _, CoseSign1};
 use dauth_protocol::{
@@ -144,6 +144,12 @@ impl Batch {
     pub(crate) fn receipts(&self) -> &[Receipt] {
         &self.receipts
     }
+
+    /// Whose they are, each owner once.
+    pub(crate) fn owners(&self) -> BTreeSet<&str> {
+        let owners = self.receipts.iter().map(|r| r.details.owner.as_str());
+        owners.collect()
+    }
 }
 
 impl Receipt {
@@ -168,9 +174,9 @@ impl Place {
         };
         match (before.first.saturating_add(before.count)).cmp(&after.first) {
             _ if before.boot != after.boot => true,
-            std::cmp::Ordering::Less => true,
-            std::cmp::Ordering::Equal => before.chain == after.previous,
-            std::cmp::Ordering::Greater => false,
+            Ordering::Less => true,
+            Ordering::Equal => before.chain == after.previous,
+            Ordering::Greater => false,
         }
     }
 }

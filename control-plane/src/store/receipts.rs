@@ -75,12 +75,14 @@ impl Store {
         if used_bytes(&mut transaction).await? >= room.bytes {
             return Err(KeepError::Full);
         }
+        for owner in batch.owners() {
+            if !is_subject(&mut transaction, owner).await? {
+                return Err(KeepError::UnknownOwner);
+            }
+        }
         let id = insert_batch(&mut transaction, batch, now_s).await?;
         let mut in_full = 0;
         for receipt in batch.receipts() {
-            if !is_subject(&mut transaction, &receipt.details.owner).await? {
-                return Err(KeepError::UnknownOwner);
-            }
             in_full += insert_receipt(&mut transaction, id, receipt, room.owner_bytes).await?;
         }
         transaction.commit().await.map_err(StoreError::from)?;

@@ -173,6 +173,22 @@ async fn nothing_takes_the_place_of_what_is_stored() {
 }
 
 #[tokio::test]
+async fn of_many_at_once_one_is_stored() {
+    let vault = Vault::new().await;
+    let alice = vault.alice.as_str();
+    for boot in 1..20 {
+        let boot = [boot, 100 + boot];
+        let one = boot.map(|boot| Chain::new(boot).of_one(alice, ONE, 2));
+        let other = boot.map(|boot| Chain::new(boot).of_one(alice, TWO, 2));
+        let (a, b) = tokio::join!(vault.keep(&one[0]), vault.keep(&one[0]));
+        assert!(matches!((a, b), ("now", "before") | ("before", "now")));
+        let (a, b) = tokio::join!(vault.keep(&one[1]), vault.keep(&other[1]));
+        assert!(matches!((a, b), ("now", "conflict") | ("conflict", "now")));
+    }
+    assert_eq!(vault.all(alice).await.len(), 19 * 4);
+}
+
+#[tokio::test]
 async fn a_batch_with_an_unknown_owner_leaves_nothing() {
     let vault = Vault::new().await;
     let batch = Chain::new(1).batch(&[(&vault.alice, ONE), ("nobody", ONE)]);
