@@ -82,6 +82,8 @@ pub async fn run(
     trust: Trust,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), BootError> {
+    #[cfg(mutations)]
+    crate::mutation::choose();
     let hardening = harden().map_err(BootError::Hardening)?;
     let module = SharedModule::new(platform.attester);
     let platform = Platform {

@@ -76,6 +76,8 @@ impl Upstream {
         let ready = Ready::new(call, secret, body)?;
         let lease = self.lease(key.clone(), &call.policy.base_url).await?;
         let origin = lease.origin();
+        #[cfg(mutations)]
+        crate::mutation::panic_at("/panic", call.path.as_str());
         let unsent = match ready.send(lease, scrubber.watch()).await {
             Ok(replied) => return Ok(replied),
             Err(NoReply {

@@ -102,6 +102,16 @@ impl Placeholder {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What the memory-scan test must find: the credential itself.
+    #[cfg(mutations)]
+    fn unless_mutated(self, rendered: &Rendered) -> Self {
+        if crate::mutation::Mutation::NoSplice.is_chosen() {
+            Self(String::from_utf8_lossy(rendered.expose()).into_owned())
+        } else {
+            self
+        }
+    }
 }
 
 impl Prepared {
@@ -109,6 +119,8 @@ impl Prepared {
     pub fn new(injection: &Injection, secret: &[u8]) -> Result<Self, Refusal> {
         let rendered = Rendered::new(injection, secret)?;
         let placeholder = Placeholder::random(rendered.length())?;
+        #[cfg(mutations)]
+        let placeholder = placeholder.unless_mutated(&rendered);
         let carrier = Carrier::new(injection, &placeholder)?;
         Ok(Self {
             carrier,

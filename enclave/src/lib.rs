@@ -40,3 +40,6 @@ mod suspension;
 
 mod bounded_map;
 pub mod refusal;
+
+#[cfg(mutations)]
+mod mutation;

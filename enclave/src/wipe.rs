@@ -3,8 +3,7 @@ use core::ops::Deref;
 
 /// Bytes that are wiped when they are cleared, moved to a larger buffer, or dropped.
 ///
-/// There is no Debug, Clone or Serialize. Under `cfg(unwiped)`, which the memory-scan test sets to
-/// see itself fail, nothing is wiped.
+/// There is no Debug, Clone or Serialize.
 pub struct WipedBuffer {
     bytes: Vec<u8>,
 }
@@ -64,24 +63,26 @@ impl WipedBuffer {
 
     /// Keeps the first `length` bytes and wipes the others.
     pub fn truncate(&mut self, length: usize) {
-        #[cfg(not(unwiped))]
         if let Some(rest) = self.bytes.get_mut(length..) {
-            rest.fill(0);
-            zeroize::optimization_barrier(rest);
+            wipe(rest);
         }
         self.bytes.truncate(length);
     }
 
     /// Memory beyond the length was never written, or is wiped.
-    #[cfg(not(unwiped))]
     fn wipe(&mut self) {
-        self.bytes.fill(0);
-        // The store must not be optimized away because the memory is freed next.
-        zeroize::optimization_barrier(self.bytes.as_slice());
+        wipe(&mut self.bytes);
     }
+}
 
-    #[cfg(unwiped)]
-    fn wipe(&mut self) {}
+fn wipe(bytes: &mut [u8]) {
+    #[cfg(mutations)]
+    if crate::mutation::Mutation::NoWiping.is_chosen() {
+        return;
+    }
+    bytes.fill(0);
+    // The store must not be optimized away because the memory is freed next.
+    zeroize::optimization_barrier(bytes);
 }
 
 impl Deref for WipedBuffer {
@@ -119,7 +120,6 @@ mod tests {
         assert!(buffer.starts_with(b"abcd"));
     }
 
-    #[cfg(not(unwiped))]
     #[test]
     fn clearing_wipes_in_place() {
         let mut buffer = WipedBuffer::copy_of(b"secret");

@@ -25,7 +25,7 @@ pub use balancer::Balancer;
 pub use chunks::Chunks;
 pub use enclave::{Answer, Enclave};
 pub use load::Load;
-pub use mutation::unwiped_binaries;
+pub use mutation::mutated_binaries;
 pub use second_enclave::SecondEnclave;
 pub use stack::{Ran, Stack, binary, simulate_once, wait_until};
 pub use stack_file::{Client, StackFile};

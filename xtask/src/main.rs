@@ -3,9 +3,9 @@
 
 mod command;
 mod lint;
+mod mutations;
 mod packages;
 mod peers;
-mod unwiped;
 mod vectors;
 
 use std::process::ExitCode;
@@ -18,8 +18,8 @@ use clap::Parser;
 enum Task {
     /// Install what is missing (Debian packages, when root), build everything, run every test.
     Test,
-    /// Build the enclave that does not wipe, which the memory-scan test must catch.
-    Unwiped,
+    /// Build the enclave whose faults the memory-scan test must find.
+    Mutations,
     /// rustfmt, clippy and rustdoc with warnings denied, and cargo-deny where it is installed.
     Lint,
     /// Write the test vectors of the attestation verifier, the same bytes each time.
@@ -28,12 +28,12 @@ enum Task {
 
 fn main() -> ExitCode {
     // Cargo runs this binary in the compiler's place for one build of the memory-scan test.
-    if let Some(compiler) = unwiped::compiler_of_this_call() {
-        return unwiped::compile(&compiler);
+    if let Some(compiler) = mutations::compiler_of_this_call() {
+        return mutations::compile(&compiler);
     }
     let result = match Task::parse() {
         Task::Test => test(),
-        Task::Unwiped => unwiped::build(),
+        Task::Mutations => mutations::build(),
         Task::Lint => lint::run(),
         Task::Vectors => vectors::write(),
     };
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 
 fn test() -> Result<(), command::Failure> {
     packages::install_missing()?;
-    unwiped::build()?;
+    mutations::build()?;
     // The end-to-end tests run the shipped binaries.
     command::cargo(&["build", "--workspace", "--bins", "--locked"])?;
     command::cargo(&["test", "--workspace", "--locked"])?;

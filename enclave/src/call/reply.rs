@@ -38,6 +38,8 @@ pub(super) async fn scrubbed(
     };
     let delivery = delivery(&head.headers);
     scrubber.deliver(delivery);
+    #[cfg(mutations)]
+    crate::mutation::panic_at("/panic-after-head", call.path.as_str());
 
     let received = std::mem::take(&mut head.headers);
     let mut fields = scrub_fields(&mut scrubber, &received);

@@ -157,6 +157,8 @@ pub(super) async fn released(
     let key_arn = &born.statement().key_arn;
     let decrypted = context.data_keys.decrypt(key_arn, born.wrapped_key());
     let data_key = decrypted.await?;
+    #[cfg(mutations)]
+    crate::mutation::keep(data_key.expose());
     let (file, statement) = born.into_parts();
     let mut keyset = secrets::open(file, statement, &data_key)?;
     keyset.tag = keyset_tag(bytes);

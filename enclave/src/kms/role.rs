@@ -53,6 +53,8 @@ impl Role {
         let credentials = credentials.map_err(KmsError::RoleCredentials)?;
         let now_s = clock::now_s();
         require_fresh(&credentials, now_s)?;
+        #[cfg(mutations)]
+        crate::mutation::keep(credentials.secret_access_key.as_bytes());
         signed(&credentials, request, now_s)
             // The credentials hold what no header can.
             .map_err(|_| KmsError::RoleCredentials(HostError::Malformed))

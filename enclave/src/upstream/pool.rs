@@ -151,7 +151,10 @@ impl Lease {
     /// Keeps the connection for the next call, after a reply that was well-formed to its end and
     /// held no secret. One that sent what was not searched is closed all the same.
     pub(crate) fn give_back(self) {
-        if self.connection.may_serve_again() {
+        let is_clean = self.connection.may_serve_again();
+        #[cfg(mutations)]
+        let is_clean = is_clean || crate::mutation::Mutation::PoolAfterReflection.is_chosen();
+        if is_clean {
             self.pool.put(self.key, self.connection);
         }
     }

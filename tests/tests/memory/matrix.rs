@@ -279,4 +279,30 @@ impl Looked {
         let after = &self.after;
         assert!(after.is_empty(), "ten seconds after: {after:#?}");
     }
+
+    /// The enclave still has the credential of the call that ended so.
+    pub(crate) fn assert_found_after(&self, ending: Ending) {
+        let mut left = self
+            .after
+            .iter()
+            .filter(|(_, found)| found.form.0 == ending);
+        let Some((party, found)) = left.next() else {
+            panic!("{ending:?}: the scan does not see what is left");
+        };
+        assert_eq!(*party, "enclave", "{found:?}");
+        println!(
+            "{ending:?}: {} places, the first {:?} at {:x} in {}",
+            1 + left.count(),
+            found.form.1,
+            found.address,
+            found.mapping
+        );
+    }
+
+    /// Nothing is left but of the call that ended so.
+    pub(crate) fn assert_nothing_after_but(&self, ending: Ending) {
+        let after = self.after.iter();
+        let others: Vec<_> = after.filter(|(_, found)| found.form.0 != ending).collect();
+        assert!(others.is_empty(), "ten seconds after: {others:#?}");
+    }
 }

@@ -137,7 +137,10 @@ impl Passing {
         let likeness = self.likeness();
         // What surrounds a compressed stream (names, comments, bytes after its end) lies in the
         // connection's buffers, and was searched as it came alone.
-        if likeness == Likeness::Same {
+        let is_clean = likeness == Likeness::Same;
+        #[cfg(mutations)]
+        let is_clean = is_clean || crate::mutation::Mutation::PoolAfterReflection.is_chosen();
+        if is_clean {
             self.reply.lease.give_back();
         }
         (trailers, likeness)

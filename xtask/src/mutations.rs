@@ -1,6 +1,6 @@
-//! An enclave that does not wipe, built for the memory-scan test to see itself fail.
+//! An enclave with faults to choose from, built for the memory-scan test to see itself fail.
 //!
-//! `cfg(unwiped)` is no feature: no manifest can switch it on. It is passed to the compiler by a
+//! `cfg(mutations)` is no feature: no manifest can switch it on. It is passed to the compiler by a
 //! wrapper around rustc (this program), for the workspace's own crates.
 use std::{
     env,
@@ -14,7 +14,7 @@ use crate::command::{Failure, run};
 /// The program that is mutated.
 const BINARY: &str = "dauth-enclave-sim";
 /// Set for the build below; its presence is how this program knows that it is called as a wrapper.
-const MARK: &str = "DAUTH_XTASK_UNWIPED";
+const MARK: &str = "DAUTH_XTASK_MUTATIONS";
 
 /// The compiler to call, when Cargo called this program as `RUSTC_WORKSPACE_WRAPPER`.
 pub(crate) fn compiler_of_this_call() -> Option<OsString> {
@@ -22,11 +22,11 @@ pub(crate) fn compiler_of_this_call() -> Option<OsString> {
     env::args_os().nth(1)
 }
 
-/// Calls the compiler as Cargo asked, with the mutation.
+/// Calls the compiler as Cargo asked, with the mutations.
 pub(crate) fn compile(compiler: &OsString) -> ExitCode {
     let status = Command::new(compiler)
         .args(env::args_os().skip(2))
-        .args(["--cfg", "unwiped"])
+        .args(["--cfg", "mutations"])
         .status();
     match status {
         Ok(status) if status.success() => ExitCode::SUCCESS,
@@ -34,12 +34,13 @@ pub(crate) fn compile(compiler: &OsString) -> ExitCode {
     }
 }
 
-/// Builds the simulated enclave without wiping and leaves it at `target/unwiped/dauth-enclave-sim`.
+/// Builds the simulated enclave with the faults and leaves it at
+/// `target/mutations/dauth-enclave-sim`.
 ///
 /// The build shares its dependencies with the ordinary one, which must come after it: the two put
 /// their binary at the same place.
 pub(crate) fn build() -> Result<(), Failure> {
-    let failed = |error: io::Error| Failure::new(format!("the unwiped enclave: {error}"));
+    let failed = |error: io::Error| Failure::new(format!("the enclave with mutations: {error}"));
     let this = env::current_exe().map_err(failed)?;
     run(Command::new(env!("CARGO"))
         .args([
@@ -53,7 +54,7 @@ pub(crate) fn build() -> Result<(), Failure> {
         .env("RUSTC_WORKSPACE_WRAPPER", &this)
         .env(MARK, "1"))?;
     let built = this.with_file_name(BINARY);
-    let folder = this.with_file_name("../unwiped");
+    let folder = this.with_file_name("../mutations");
     fs::create_dir_all(&folder).map_err(failed)?;
     fs::copy(built, folder.join(BINARY)).map_err(failed)?;
     Ok(())
