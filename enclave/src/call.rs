@@ -3,7 +3,7 @@
 mod reply;
 mod request;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{error::Error, time::Duration};
 

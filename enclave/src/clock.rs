@@ -104,6 +104,14 @@ impl Clock {
         }
     }
 
+    /// A clock that agrees for three minutes.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            agreed: Arc::new(Mutex::new(Some(Instant::now()))),
+        }
+    }
+
     /// The time in seconds, unless the clock is not to be trusted.
     pub fn trusted_now_s(&self) -> Option<u64> {
         let agreed = *self.agreed.lock().unwrap_or_else(PoisonError::into_inner);

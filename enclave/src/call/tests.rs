@@ -4,6 +4,7 @@ mod fixture;
 mod receipts;
 mod reflection;
 mod streams;
+pub(crate) mod upstreams;
 
 use dauth_protocol::{Code, RequestPath};
 use http::{Method, StatusCode};

@@ -4,10 +4,14 @@ use std::{
     task::{Context, Poll},
 };
 
+use dauth_protocol::Problem;
 use http_body::Frame;
 use http_body_util::Full;
 
 use super::*;
+
+mod calls;
+mod enclave;
 
 /// A body of which nothing comes.
 struct Silent;

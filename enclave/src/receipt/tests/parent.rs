@@ -1,5 +1,6 @@
 //! A parent that is given receipts.
 use std::{
+    collections::HashMap,
     convert::Infallible,
     future::pending,
     io,
@@ -56,6 +57,8 @@ pub(crate) struct Parent(Arc<Shared>);
 
 struct Shared {
     answer: Mutex<Answer>,
+    /// Records, by fingerprint.
+    records: Mutex<HashMap<String, Vec<u8>>>,
     /// Every batch that came, also those that were not stored.
     batches: mpsc::UnboundedSender<Bytes>,
     noted: mpsc::UnboundedSender<Value>,
@@ -80,6 +83,7 @@ impl Books {
         let (noted, events) = mpsc::unbounded_channel();
         let parent = Parent(Arc::new(Shared {
             answer: Mutex::new(answer),
+            records: Mutex::default(),
             batches: told,
             noted,
         }));
@@ -176,6 +180,13 @@ impl Parent {
         *self.0.answer.lock().unwrap() = answer;
     }
 
+    /// It has this record.
+    pub(crate) fn has(&self, record: &[u8]) {
+        let fingerprint = Fingerprint::of(record).to_string();
+        let mut records = self.0.records.lock().unwrap();
+        records.insert(fingerprint, record.to_vec());
+    }
+
     async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
@@ -184,6 +195,13 @@ impl Parent {
                 let _ = self.0.noted.send(serde_json::from_slice(line).unwrap());
             }
             return status(204);
+        }
+        if let Some(fingerprint) = head.uri.path().strip_prefix(host::RECORDS) {
+            let records = self.0.records.lock().unwrap();
+            return match records.get(fingerprint) {
+                Some(record) => Response::new(Full::from(record.clone())),
+                None => status(404),
+            };
         }
         assert_eq!(head.uri.path(), host::RECEIPTS);
         let answer = *self.0.answer.lock().unwrap();
