@@ -1,5 +1,6 @@
 //! Calls against an upstream in memory, most of them hostile.
 mod connection;
+mod edge;
 mod fixture;
 mod receipts;
 mod reflection;

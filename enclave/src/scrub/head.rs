@@ -70,6 +70,19 @@ pub(crate) fn scrub_fields(scrubber: &mut Scrubber, fields: &HeaderMap) -> Heade
     scrubbed
 }
 
+/// The same of trailer fields, without those that describe the body as the upstream sent it: a
+/// caller has the field of the head when the body was not altered.
+pub(super) fn scrub_trailers(scrubber: &mut Scrubber, fields: &HeaderMap) -> HeaderMap {
+    let scrubbed = scrub_fields(scrubber, fields);
+    let mut passing = HeaderMap::with_capacity(scrubbed.len());
+    for (name, value) in &scrubbed {
+        if !header::describes_body(name) {
+            passing.append(name, value.clone());
+        }
+    }
+    passing
+}
+
 /// The trailers that the upstream announced and that pass: HTTP/1.1 carries no others. A name that
 /// holds the secret is left out.
 pub(crate) fn announced_trailers(
@@ -89,7 +102,7 @@ pub(crate) fn announced_trailers(
         // As it was sent, too: a name may have an escape in it.
         if names_secret(scrubber, &name) || scrubber.redact(text.as_bytes()).is_some() {
             scrubber.acted = true;
-        } else if header::passes_to_caller(&name) {
+        } else if header::passes_to_caller(&name) && !header::describes_body(&name) {
             passing.push(name);
         }
     }

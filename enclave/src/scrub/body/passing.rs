@@ -11,7 +11,7 @@ use super::{BodyError, Likeness, Reply};
 use crate::{
     scrub::{
         decode::{Decoder, Step},
-        head::scrub_fields,
+        head::scrub_trailers,
     },
     wipe::WipedBuffer,
 };
@@ -132,7 +132,7 @@ impl Passing {
         scrubber.finish(out);
         let trailers = self.trailers.take();
         let trailers = trailers
-            .map(|trailers| scrub_fields(scrubber, &trailers))
+            .map(|trailers| scrub_trailers(scrubber, &trailers))
             .filter(|trailers| !trailers.is_empty());
         let likeness = self.likeness();
         // What surrounds a compressed stream (names, comments, bytes after its end) lies in the
