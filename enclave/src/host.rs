@@ -292,7 +292,9 @@ impl HostServices {
             .map_err(|_| HostError::Malformed)?;
         match self.exchange(request, MAX_JSON_BYTES).await? {
             (StatusCode::NO_CONTENT, _) => Ok(PutReceipts::Stored),
-            (StatusCode::BAD_REQUEST, _) => Ok(PutReceipts::Refused(ReceiptsRefusal::Malformed)),
+            (StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE, _) => {
+                Ok(PutReceipts::Refused(ReceiptsRefusal::Malformed))
+            }
             (StatusCode::CONFLICT, _) => Ok(PutReceipts::Refused(ReceiptsRefusal::OtherStands)),
             (status, _) => Err(HostError::Status(status.as_u16())),
         }

@@ -143,8 +143,9 @@ impl Account {
         if verdict == Verdict::Suspended {
             let handle = entry.subject.handle.clone();
             let receipt = entry.id;
-            let events = self.receipts.events();
-            events.note(Event::ConnectionSuspended { handle, receipt });
+            self.receipts
+                .events
+                .note(Event::ConnectionSuspended { handle, receipt });
         }
     }
 
@@ -169,7 +170,7 @@ impl Drop for Account {
         entry.request_bytes = self.sent.load(Ordering::Relaxed);
         let elapsed = self.arrival.at.elapsed().as_millis();
         entry.duration_ms = u64::try_from(elapsed).unwrap_or(u64::MAX);
-        self.receipts.note(entry);
+        self.receipts.ledger.note(entry);
     }
 }
 

@@ -1,12 +1,5 @@
 //! The task that signs receipts and hands them over.
-use std::{
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use dauth_protocol::limit::MAX_BATCH_RECEIPTS;
@@ -19,6 +12,7 @@ use tokio::{
 use super::{
     chain::{Chain, Linked},
     entry::Entry,
+    ledger::Ledger,
 };
 use crate::{
     event::{Event, Events},
@@ -46,8 +40,8 @@ pub(super) struct Parts {
     pub(super) host: HostServices,
     pub(super) events: Events,
     pub(super) chain: Chain,
+    pub(super) ledger: Arc<Ledger>,
     pub(super) waiting: mpsc::Receiver<Entry>,
-    pub(super) lost: Arc<AtomicU64>,
 }
 
 impl Delivery {
@@ -107,6 +101,7 @@ impl Courier {
                 },
             }
         }
+        self.parts.ledger.taken(&entries);
         Some(entries)
     }
 
@@ -173,7 +168,7 @@ impl Courier {
     }
 
     fn tell_losses(&mut self) {
-        let total = self.parts.lost.load(Ordering::Relaxed);
+        let total = self.parts.ledger.lost();
         if total != self.lost_told {
             self.lost_told = total;
             self.parts.events.note(Event::ReceiptsLost { total });

@@ -5,7 +5,8 @@ use dauth_protocol::{
 };
 use http::Method;
 
-use super::*;
+use super::{ledger::MAX_CONNECTIONS, *};
+use crate::open::ConnectionName;
 
 mod deliveries;
 mod endings;
@@ -140,15 +141,16 @@ async fn ordinals_are_bounded_and_begin_anew() {
     let books = Books::new(Answer::Hangs).await;
     let ordinal_of = |number| {
         let name = subject(number, Method::GET).connection;
-        books.receipts.ordinals().get(&name).copied()
+        books.receipts.ledger.counts().ordinals.get(&name).copied()
     };
     drop(account(&books.receipts, 1));
     drop(account(&books.receipts, 2));
-    let mut ordinals = books.receipts.ordinals();
+    let mut counts = books.receipts.ledger.counts();
     for number in 0..MAX_CONNECTIONS as u64 - 1 {
-        ordinals.insert(subject(10 + number, Method::GET).connection, 1);
+        let name = subject(10 + number, Method::GET).connection;
+        counts.ordinals.insert(name, 1);
     }
-    drop(ordinals);
+    drop(counts);
     assert_eq!((ordinal_of(1), ordinal_of(2)), (None, Some(1)));
     drop(account(&books.receipts, 1));
     drop(account(&books.receipts, 1));

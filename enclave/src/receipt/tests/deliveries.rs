@@ -64,7 +64,11 @@ async fn what_is_not_stored_comes_again_before_anything_else() {
 /// The attack: the parent says of receipts that they are none, and an owner must see it.
 #[tokio::test(start_paused = true)]
 async fn what_is_refused_is_missing_in_its_place() {
-    for (status, reason) in [(400, "malformed"), (409, "other_stands")] {
+    for (status, reason) in [
+        (400, "malformed"),
+        (413, "malformed"),
+        (409, "other_stands"),
+    ] {
         let mut books = Books::new(Answer::Status(status)).await;
         calls(&books, 2);
         let refused = books.batch().await;
@@ -86,7 +90,7 @@ async fn what_is_refused_is_missing_in_its_place() {
 /// The attack: a parent that takes nothing. Calls go on, memory is bounded, and the loss shows.
 #[tokio::test(start_paused = true)]
 async fn a_parent_that_hangs_loses_receipts_and_blocks_nothing() {
-    let mut books = Books::with_room(Answer::Hangs, 4).await;
+    let mut books = Books::with_room(Answer::Hangs, 32).await;
     calls(&books, 1);
     let first = books.batch().await;
     let began = Instant::now();
@@ -106,6 +110,31 @@ async fn a_parent_that_hangs_loses_receipts_and_blocks_nothing() {
     assert_eq!(event["total"], 3);
 }
 
+/// The attack: one owner's calls without end, so that others' receipts find no room.
+#[tokio::test(start_paused = true)]
+async fn an_owner_who_calls_without_end_loses_nobody_elses_receipts() {
+    let mut books = Books::with_room(Answer::Hangs, 32).await;
+    calls(&books, 1);
+    let first = books.batch().await;
+    calls(&books, 100);
+    for number in 0..7 {
+        for _ in 0..4 {
+            let mut subject = subject(2, Method::GET);
+            subject.owner.subject = format!("other-{number}");
+            drop(books.receipts.open(subject, Arrival::now()).unwrap());
+        }
+    }
+    assert_eq!(books.receipts.ledger.lost(), 96, "the flood's own");
+    books.parent.will(Answer::Stores);
+    assert_eq!(books.batch().await, first);
+    books.verified(&first);
+    books.receipts(32).await;
+    // And all have their share again.
+    calls(&books, 4);
+    books.receipts(4).await;
+    assert_eq!(books.receipts.ledger.lost(), 96);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_waits_is_handed_over_when_the_enclave_stops() {
     let mut books = Books::new(Answer::Stores).await;
@@ -117,7 +146,7 @@ async fn what_waits_is_handed_over_when_the_enclave_stops() {
     let count = MAX_BATCH_RECEIPTS + 1;
     assert_eq!(books.receipts(count).await.len(), count);
     drop(under_way);
-    assert_eq!(books.receipts.0.lost.load(Ordering::Relaxed), 1, "too late");
+    assert_eq!(books.receipts.ledger.lost(), 1, "too late");
 }
 
 #[tokio::test(start_paused = true)]

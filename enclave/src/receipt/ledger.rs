@@ -1,0 +1,97 @@
+//! What calls and the task share: the queue, and the counts that go with it.
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use dauth_protocol::Owner;
+use tokio::sync::mpsc;
+
+use super::Entry;
+use crate::{bounded_map::BoundedMap, open::ConnectionName};
+
+/// Connections whose calls are counted at a time: about 150 bytes each.
+pub(super) const MAX_CONNECTIONS: usize = 1 << 16;
+/// Of the queue one owner may have this part, so that nobody's flood loses others' receipts.
+const SHARE: usize = 8;
+
+/// Takes the receipts of calls that have ended, without blocking.
+pub(super) struct Ledger {
+    counts: Mutex<Counts>,
+    queue: mpsc::Sender<Entry>,
+    max_per_owner: usize,
+    owners: RandomState,
+}
+
+pub(super) struct Counts {
+    /// How many calls of a connection there were.
+    pub(super) ordinals: BoundedMap<ConnectionName, u64>,
+    /// How many receipts of an owner are in the queue, by a keyed hash.
+    waiting: HashMap<u64, usize>,
+    lost: u64,
+}
+
+impl Ledger {
+    /// A ledger and the queue's end, for so many receipts.
+    pub(super) fn new(room: usize) -> (Self, mpsc::Receiver<Entry>) {
+        let (queue, waiting) = mpsc::channel(room);
+        let ledger = Self {
+            counts: Mutex::new(Counts {
+                ordinals: BoundedMap::new(MAX_CONNECTIONS),
+                waiting: HashMap::new(),
+                lost: 0,
+            }),
+            queue,
+            max_per_owner: room.div_ceil(SHARE),
+            owners: RandomState::new(),
+        };
+        (ledger, waiting)
+    }
+
+    /// Takes a complete receipt. It is lost and counted when too many wait.
+    pub(super) fn note(&self, mut entry: Entry) {
+        let owner = self.owner(&entry.subject.owner);
+        let connection = entry.subject.connection;
+        // One lock for all of it, so that a connection's ordinals grow along the chain.
+        let mut counts = self.counts();
+        entry.ordinal = counts.ordinals.get(&connection).map_or(1, |last| last + 1);
+        counts.ordinals.insert(connection, entry.ordinal);
+        let has_room = counts
+            .waiting
+            .get(&owner)
+            .is_none_or(|waiting| *waiting < self.max_per_owner);
+        if has_room && self.queue.try_send(entry).is_ok() {
+            *counts.waiting.entry(owner).or_default() += 1;
+        } else {
+            counts.lost += 1;
+        }
+    }
+
+    /// These have left the queue.
+    pub(super) fn taken(&self, entries: &[Entry]) {
+        let mut counts = self.counts();
+        for entry in entries {
+            let owner = self.owner(&entry.subject.owner);
+            if let Some(waiting) = counts.waiting.get_mut(&owner) {
+                *waiting -= 1;
+                if *waiting == 0 {
+                    counts.waiting.remove(&owner);
+                }
+            }
+        }
+    }
+
+    /// How many were lost since boot.
+    pub(super) fn lost(&self) -> u64 {
+        self.counts().lost
+    }
+
+    pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn owner(&self, owner: &Owner) -> u64 {
+        self.owners.hash_one((&owner.issuer, &owner.subject))
+    }
+}
