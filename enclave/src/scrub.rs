@@ -1,13 +1,17 @@
 //! Redacts a secret from a reply while it streams.
 //!
 //! An upstream may reflect its credential, by mistake or because the caller makes it. Every form
-//! in which servers render a text is searched: as it is, in base64 and base64url at any alignment,
-//! in hexadecimal, and each but the last also percent-, JSON- and HTML-escaped, wholly, partly, or
-//! one within another. What it cannot see, `SECURITY.md` says.
+//! in which servers render a text is searched: as it is, in base64 and base64url at any alignment
+//! and in hexadecimal, each also percent-, JSON- and HTML-escaped, wholly, partly, or one within
+//! another, in either case of its letters, and broken over lines. What it cannot see,
+//! `SECURITY.md` says.
 //!
-//! Bytes are held back until no form that begins in them could still be incomplete.
+//! Bytes are held back until no form that begins in them could still be incomplete. Only events of
+//! a stream are let out at once; then what went out last is remembered, so that a form which began
+//! in it is not completed.
 mod body;
 mod decode;
+mod entity;
 mod escape;
 mod form;
 mod head;
@@ -16,6 +20,8 @@ mod occurrence;
 #[cfg(test)]
 mod oracle;
 mod prefilter;
+#[cfg(test)]
+mod properties;
 mod rendering;
 mod search;
 #[cfg(test)]
@@ -44,9 +50,14 @@ use crate::wipe::WipedBuffer;
 /// What stands in the place of a secret.
 pub const REDACTED: &[u8] = b"[redacted]";
 
-/// The most bytes that escaping makes of one, in a text that is escaped throughout, one escape
-/// within another: `\u0026#x41;`, `\\u0041`.
-const EXPANSION: usize = 12;
+/// The most bytes that a server makes of one byte of a secret, in a text that is escaped
+/// throughout, one escape within another (`\u0026#x41;` or `%26%23x41%3B` for each character, a
+/// third more of them in base64), or that is in hexadecimal and escaped.
+const EXPANSION: usize = 16;
+
+/// The most that line breaks and escapes make of one character of a form: an encoded text of short
+/// lines with indentation.
+const LINE_EXPANSION: usize = 4;
 
 /// Fewer bytes than this wait for others, and fewer than half the tail: each search looks through
 /// the whole tail again. So an upstream that sends single bytes cannot make it dear, and the work
@@ -75,10 +86,12 @@ pub struct Scrubber {
     forms: Arc<Forms>,
     delivery: Delivery,
     lines: Lines,
-    /// What is held back.
+    /// What is held back, after what is remembered of that which is not.
     tail: WipedBuffer,
-    /// How many bytes at the tail's start belong to a hit whose marker is already out.
-    covered: usize,
+    /// How much of the tail's start is out already.
+    out_to: usize,
+    /// How much of the tail's start is dealt with: what is not out has a marker in its place.
+    dealt_to: usize,
     acted: bool,
 }
 
@@ -90,7 +103,8 @@ impl Scrubber {
             delivery: Delivery::FixedTail,
             lines: Lines::OfText,
             tail: WipedBuffer::with_capacity(0),
-            covered: 0,
+            out_to: 0,
+            dealt_to: 0,
             acted: false,
         };
         scrubber.deliver(delivery);
@@ -133,7 +147,16 @@ impl Scrubber {
         }
         self.acted = true;
         let mut out = Vec::with_capacity(text.len());
-        release(text, text.len(), 0, &hits, &mut out);
+        release(
+            text,
+            &hits,
+            Range {
+                start: 0,
+                end: text.len(),
+            },
+            Shown::AsSent,
+            &mut out,
+        );
         Some(out)
     }
 
@@ -152,73 +175,105 @@ impl Scrubber {
     }
 
     fn advance(&mut self, chunk: &[u8], end: End, out: &mut Vec<u8>) {
+        let before = self.tail.len();
         self.tail.append(chunk);
-        let releasable = self.releasable(&self.tail);
-        if end == End::Open && releasable == 0 {
+        let cut = match end {
+            End::Open => self.releasable(before),
+            End::Closed => self.tail.len(),
+        };
+        if end == End::Open && cut <= self.out_to {
             return;
         }
         let window = std::mem::replace(&mut self.tail, WipedBuffer::with_capacity(0));
         let views = Views::new(&window, self.lines, end);
         let hits = views.hits(&self.forms);
-        let cut = match end {
-            End::Open => views.boundary(releasable),
-            End::Closed => window.len(),
-        };
         self.acted |= !hits.is_empty();
-        let released_to = release(&window, cut, self.covered, &hits, out);
-        self.covered = released_to - cut;
-        self.tail = WipedBuffer::copy_of(window.get(cut..).unwrap_or_default());
+        // Decoding begins anew where the next window begins, so no escape may lie across that.
+        let (cut, next) = match (end, self.delivery) {
+            (End::Closed, _) => (cut, cut),
+            (End::Open, Delivery::FixedTail) => (views.boundary(cut), views.boundary(cut)),
+            (End::Open, Delivery::WholeEvents) => {
+                let remembered = cut.saturating_sub(self.held_back());
+                (cut, views.boundary(remembered))
+            }
+        };
+        let shown = match self.dealt_to > self.out_to {
+            true => Shown::Redacted,
+            false => Shown::AsSent,
+        };
+        let dealt_to = release(&window, &hits, self.dealt_to..cut, shown, out);
+        self.out_to = cut - next;
+        self.dealt_to = dealt_to - next;
+        self.tail = WipedBuffer::copy_of(window.get(next..).unwrap_or_default());
     }
 
     /// How much of an open window may leave: all but the tail, or all up to the last event's end.
-    fn releasable(&self, window: &[u8]) -> usize {
+    /// Its first `before` bytes were there before.
+    fn releasable(&self, before: usize) -> usize {
         let held_back = self.held_back();
-        let all_but_tail = match window.len().saturating_sub(held_back) {
+        let all_but_tail = self.tail.len().saturating_sub(held_back);
+        let all_but_tail = match all_but_tail.saturating_sub(self.out_to) {
             few if few < MIN_RELEASED_BYTES.max(held_back / 2) => 0,
-            all_but_tail => all_but_tail,
+            _ => all_but_tail,
         };
         match self.delivery {
             Delivery::FixedTail => all_but_tail,
-            Delivery::WholeEvents => all_but_tail.max(end_of_events(window)),
+            Delivery::WholeEvents => {
+                all_but_tail.max(end_of_events(&self.tail, before.saturating_sub(2)))
+            }
         }
     }
 
-    /// Longer than any form, with what is around it, escaped throughout.
+    /// Longer than any form, with what is around it, escaped throughout or broken over lines.
     fn held_back(&self) -> usize {
-        EXPANSION * (self.forms.longest_needle() + 8) + MAX_ESCAPE_BYTES
+        let escaped = EXPANSION * (self.forms.longest_needle() + 8);
+        let broken = LINE_EXPANSION * (self.forms.longest() + 32);
+        escaped.max(broken) + MAX_ESCAPE_BYTES
     }
 }
 
-/// Appends `window[..cut]` to `out`, each hit replaced by a marker. The first `covered` bytes
-/// belong to a hit whose marker is out. Returns how far the bytes are dealt with: `cut`, or the end
-/// of the hit that lies across it.
+/// What the caller has of the bytes before a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    AsSent,
+    Redacted,
+}
+
+/// Appends a part of `window` to `out`, each hit replaced by a marker; `shown` is what stands
+/// before it. Returns how far the bytes are dealt with: the part's end, or the end of the hit that
+/// lies across it.
 fn release(
     window: &[u8],
-    cut: usize,
-    covered: usize,
     hits: &[Range<usize>],
+    part: Range<usize>,
+    shown: Shown,
     out: &mut Vec<u8>,
 ) -> usize {
-    let mut at = covered;
-    for hit in hits.iter().take_while(|hit| hit.start < cut) {
-        if hit.start >= at {
+    let mut at = part.start;
+    let of_part = |hit: &&Range<usize>| hit.end > part.start;
+    let hits = hits.iter().take_while(|hit| hit.start < part.end);
+    for hit in hits.filter(of_part) {
+        let goes_on = hit.start < at && shown == Shown::Redacted;
+        if !goes_on {
+            // Where its beginning is out, the rest goes.
             out.extend_from_slice(window.get(at..hit.start).unwrap_or_default());
             out.extend_from_slice(REDACTED);
         }
-        at = at.max(hit.end);
+        at = hit.end;
     }
-    if at < cut {
-        out.extend_from_slice(window.get(at..cut).unwrap_or_default());
-        at = cut;
+    if at < part.end {
+        out.extend_from_slice(window.get(at..part.end).unwrap_or_default());
     }
-    at
+    at.max(part.end)
 }
 
-/// The end of the last blank line (WHATWG HTML section 9.2.5: CRLF, LF or CR end a line).
-fn end_of_events(window: &[u8]) -> usize {
+/// The end of the last blank line (WHATWG HTML section 9.2.5: CRLF, LF or CR end a line) that
+/// begins at `from` or later.
+fn end_of_events(window: &[u8], from: usize) -> usize {
+    let part = window.get(from..).unwrap_or_default();
     [&b"\n\n"[..], b"\n\r\n", b"\r\r"]
         .into_iter()
-        .filter_map(|blank| memchr::memmem::rfind(window, blank).map(|at| at + blank.len()))
+        .filter_map(|blank| memchr::memmem::rfind(part, blank).map(|at| from + at + blank.len()))
         .max()
         .unwrap_or(0)
 }

@@ -1,17 +1,20 @@
 //! Escapes of single characters.
+use super::{End, entity};
+
 /// A way of escaping single characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scheme {
-    /// `%41` (RFC 3986 section 2.1).
+    /// `%41` (RFC 3986 section 2.1); also `%u0041`, as ECMAScript's `escape` writes it.
     Percent,
-    /// `\u0041`, `\/` (RFC 8259 section 7); also `\x41`, as other notations have it.
+    /// `\u0041`, `\/` (RFC 8259 section 7); also `\x41`, `\u{41}`, `\U00000041`, `\101` and a
+    /// backslash before any punctuation, as other notations have them.
     Json,
     /// `&#65;`, `&#x41;`, `&amp;`.
     Html,
 }
 
-/// No escape is longer: a JSON surrogate pair.
-pub(super) const MAX_ESCAPE_BYTES: usize = 12;
+/// No escape is longer: the longest name of an ASCII character in HTML, `&DiacriticalGrave;`.
+pub(super) const MAX_ESCAPE_BYTES: usize = 18;
 
 /// What stands at an introducing character.
 pub(super) enum Parsed {
@@ -27,7 +30,7 @@ pub(super) enum Parsed {
 pub(super) struct Meaning([u8; 4], usize);
 
 impl Scheme {
-    /// The character that every escape begins with, and none has inside.
+    /// The character that every escape begins with.
     pub(super) fn introducer(self) -> u8 {
         match self {
             Self::Percent => b'%',
@@ -36,115 +39,133 @@ impl Scheme {
         }
     }
 
-    /// What stands at the start of `from`, which is the introducing character.
-    pub(super) fn parse(self, from: &[u8]) -> Parsed {
-        match self {
-            Self::Percent => hex_escape(from, 1, 2, Meaning::byte),
-            Self::Json => json(from),
-            Self::Html => html(from),
+    /// What stands at the start of `from`, which is the introducing character. It is never
+    /// incomplete if no bytes may follow.
+    pub(super) fn parse(self, from: &[u8], end: End) -> Parsed {
+        let parsed = match self {
+            Self::Percent => percent(from),
+            Self::Json => json(from, end),
+            Self::Html => entity::parse(from, end),
+        };
+        match (parsed, end) {
+            (Parsed::Incomplete, End::Closed) => Parsed::Literal,
+            (parsed, _) => parsed,
         }
     }
 }
 
-fn json(from: &[u8]) -> Parsed {
-    let simple = |byte| Parsed::Escape(2, Meaning::byte(byte));
+fn percent(from: &[u8]) -> Parsed {
     match from.get(1) {
-        None => Parsed::Incomplete,
-        Some(b'b') => simple(0x08),
-        Some(b'f') => simple(0x0c),
-        Some(b'n') => simple(b'\n'),
-        Some(b'r') => simple(b'\r'),
-        Some(b't') => simple(b'\t'),
-        Some(&byte @ (b'"' | b'\\' | b'/' | b'\'')) => simple(byte),
-        Some(b'x') => hex_escape(from, 2, 2, Meaning::byte),
-        Some(b'u') => json_unicode(from),
-        Some(_) => Parsed::Literal,
+        Some(b'u' | b'U') => Digits::read(from, 2, 16, 4).exactly(4, Meaning::character),
+        _ => Digits::read(from, 1, 16, 2).exactly(2, Meaning::byte),
+    }
+}
+
+fn json(from: &[u8], end: End) -> Parsed {
+    let simple = |byte| Parsed::Escape(2, Meaning::of([byte]));
+    match (from.get(1), from.get(2)) {
+        (None, _) => Parsed::Incomplete,
+        (Some(b'b'), _) => simple(0x08),
+        (Some(b'f'), _) => simple(0x0c),
+        (Some(b'n'), _) => simple(b'\n'),
+        (Some(b'r'), _) => simple(b'\r'),
+        (Some(b't'), _) => simple(b'\t'),
+        (Some(b'x' | b'u'), Some(b'{')) => in_braces(from),
+        (Some(b'x'), _) => Digits::read(from, 2, 16, 2).exactly(2, Meaning::byte),
+        (Some(b'u'), _) => json_unicode(from),
+        (Some(b'U'), _) => Digits::read(from, 2, 16, 8).exactly(8, Meaning::character),
+        (Some(b'0'..=b'7'), _) => octal(from, end),
+        (Some(byte), _) if byte.is_ascii_punctuation() || *byte == b' ' => simple(*byte),
+        _ => Parsed::Literal,
     }
 }
 
 /// `\uXXXX`, or two of them when they are a surrogate pair.
 fn json_unicode(from: &[u8]) -> Parsed {
-    let high = match hex_value(from, 2, 4) {
-        Ok(value) => value,
-        Err(parsed) => return parsed,
-    };
-    if !(0xd800..0xdc00).contains(&high) {
-        return Meaning::character(high).map_or(Parsed::Literal, |m| Parsed::Escape(6, m));
+    let first = Digits::read(from, 2, 16, 4);
+    if !(0xd800..0xdc00).contains(&first.value) || first.count < 4 {
+        return first.exactly(4, Meaning::character);
     }
     let second = from.get(6..).unwrap_or_default();
     if !b"\\u".starts_with(second.get(..2).unwrap_or(second)) {
         return Parsed::Literal;
     }
-    match hex_value(second, 2, 4) {
-        Ok(low @ 0xdc00..0xe000) => {
-            let value = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
-            Meaning::character(value).map_or(Parsed::Literal, |m| Parsed::Escape(12, m))
-        }
-        Ok(_) => Parsed::Literal,
-        Err(parsed) => parsed,
-    }
-}
-
-fn html(from: &[u8]) -> Parsed {
-    const NAMED: [(&[u8], u8); 5] = [
-        (b"amp", b'&'),
-        (b"lt", b'<'),
-        (b"gt", b'>'),
-        (b"quot", b'"'),
-        (b"apos", b'\''),
-    ];
-    let head = from.get(..MAX_ESCAPE_BYTES).unwrap_or(from);
-    let is_inside = |b: &u8| b.is_ascii_alphanumeric() || *b == b'#';
-    let body = head.get(1..).unwrap_or_default();
-    let length = body.iter().take_while(|b| is_inside(b)).count();
-    let (name, rest) = body.split_at(length);
-    match rest.first() {
-        None if head.len() < MAX_ESCAPE_BYTES => return Parsed::Incomplete,
-        Some(b';') => {}
-        _ => return Parsed::Literal,
-    }
-    let meaning = match name {
-        [b'#', b'x' | b'X', digits @ ..] => number(digits, 16),
-        [b'#', digits @ ..] => number(digits, 10),
-        _ => NAMED
-            .iter()
-            .find(|(n, _)| *n == name)
-            .map(|(_, byte)| Meaning::byte(*byte)),
+    let pair = |low: u32| {
+        let low = low.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
+        Meaning::character(0x10000 + ((first.value - 0xd800) << 10) + low)
     };
-    meaning.map_or(Parsed::Literal, |meaning| {
-        Parsed::Escape(length + 2, meaning)
-    })
-}
-
-fn number(digits: &[u8], radix: u32) -> Option<Meaning> {
-    let text = core::str::from_utf8(digits)
-        .ok()
-        .filter(|t| !t.starts_with('+'))?;
-    Meaning::character(u32::from_str_radix(text, radix).ok()?)
-}
-
-fn hex_escape(from: &[u8], at: usize, digits: usize, meaning: fn(u8) -> Meaning) -> Parsed {
-    match hex_value(from, at, digits) {
-        Ok(value) => match u8::try_from(value) {
-            Ok(byte) => Parsed::Escape(at + digits, meaning(byte)),
-            Err(_) => Parsed::Literal,
-        },
-        Err(parsed) => parsed,
+    match Digits::read(second, 2, 16, 4).exactly(4, pair) {
+        Parsed::Escape(length, meaning) => Parsed::Escape(6 + length, meaning),
+        other => other,
     }
 }
 
-/// The value of `digits` hexadecimal digits at `at`.
-fn hex_value(from: &[u8], at: usize, digits: usize) -> Result<u32, Parsed> {
-    let all = from.get(at..).unwrap_or_default();
-    let there = all.get(..digits).unwrap_or(all);
-    let mut value = 0;
-    for byte in there {
-        value = value * 16 + char::from(*byte).to_digit(16).ok_or(Parsed::Literal)?;
+/// `\u{41}`.
+fn in_braces(from: &[u8]) -> Parsed {
+    let digits = Digits::read(from, 3, 16, 8);
+    match from.get(digits.end) {
+        None => Parsed::Incomplete,
+        Some(b'}') => digits.escape(digits.end + 1, Meaning::character),
+        Some(_) => Parsed::Literal,
     }
-    if there.len() == digits {
-        Ok(value)
-    } else {
-        Err(Parsed::Incomplete)
+}
+
+/// `\101`: up to three digits, no more than a byte.
+fn octal(from: &[u8], end: End) -> Parsed {
+    let most = match from.get(1) {
+        Some(b'0'..=b'3') => 3,
+        _ => 2,
+    };
+    let digits = Digits::read(from, 1, 8, most);
+    if digits.is_cut && digits.count < most && end == End::Open {
+        return Parsed::Incomplete;
+    }
+    digits.escape(digits.end, Meaning::byte)
+}
+
+/// A number that was read.
+pub(super) struct Digits {
+    pub(super) value: u32,
+    pub(super) count: usize,
+    /// Where it ends.
+    pub(super) end: usize,
+    /// Whether it ends with the input.
+    pub(super) is_cut: bool,
+}
+
+impl Digits {
+    /// Reads up to `most` digits at `at`.
+    pub(super) fn read(from: &[u8], at: usize, radix: u32, most: usize) -> Self {
+        let digit = |byte: &u8| char::from(*byte).to_digit(radix);
+        let digits = from.get(at..).unwrap_or_default();
+        let (mut value, mut count) = (0_u32, 0);
+        for digit in digits.iter().take(most).map_while(digit) {
+            value = value.saturating_mul(radix).saturating_add(digit);
+            count += 1;
+        }
+        Self {
+            value,
+            count,
+            end: at + count,
+            is_cut: count == digits.len(),
+        }
+    }
+
+    /// An escape that ends after `count` digits, which it must have.
+    fn exactly(&self, count: usize, meaning: impl Fn(u32) -> Option<Meaning>) -> Parsed {
+        match self.count == count {
+            true => self.escape(self.end, meaning),
+            false if self.is_cut => Parsed::Incomplete,
+            false => Parsed::Literal,
+        }
+    }
+
+    /// An escape of `length` bytes, if there are digits and they mean something.
+    pub(super) fn escape(&self, length: usize, meaning: impl Fn(u32) -> Option<Meaning>) -> Parsed {
+        match meaning(self.value) {
+            Some(meaning) if self.count > 0 => Parsed::Escape(length, meaning),
+            _ => Parsed::Literal,
+        }
     }
 }
 
@@ -154,11 +175,21 @@ impl Meaning {
         self.0.get(..self.1).unwrap_or_default()
     }
 
-    fn byte(byte: u8) -> Self {
-        Self([byte, 0, 0, 0], 1)
+    /// One or two bytes.
+    pub(super) fn of<const N: usize>(bytes: [u8; N]) -> Self {
+        let mut all = [0; 4];
+        for (place, byte) in all.iter_mut().zip(bytes) {
+            *place = byte;
+        }
+        Self(all, N.min(4))
     }
 
-    fn character(value: u32) -> Option<Self> {
+    fn byte(value: u32) -> Option<Self> {
+        Some(Self::of([u8::try_from(value).ok()?]))
+    }
+
+    /// The UTF-8 of a character.
+    pub(super) fn character(value: u32) -> Option<Self> {
         let mut bytes = [0; 4];
         let length = char::from_u32(value)?.encode_utf8(&mut bytes).len();
         Some(Self(bytes, length))

@@ -124,8 +124,8 @@ impl Gathered {
             .iter()
             .map(|form| bytes.get(form.at.clone()).unwrap_or_default());
         let prefilter = Prefilter::new(slices);
-        let is_line_end = |b: &u8| matches!(b, b'\n' | b'\r');
-        let has_blank_line = |n: &&[u8]| n.windows(2).any(|pair| pair.iter().all(is_line_end));
+        let is_blank_line = |pair: &[u8]| matches!(pair, b"\n\n" | b"\n\r" | b"\r\r");
+        let has_blank_line = |n: &&[u8]| n.windows(2).any(is_blank_line);
         let has_data = |n: &&[u8]| memchr::memmem::find(n, b"data:").is_some();
         Forms {
             prefilter,

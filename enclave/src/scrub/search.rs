@@ -6,7 +6,7 @@ use super::{
     escape::Scheme,
     form::{Around, Forms},
     lines::Lines,
-    view::View,
+    view::{Input, View},
 };
 
 /// The order in which escapes are undone where several lie over or beside each other. A browser or
@@ -70,7 +70,7 @@ impl<'w> Views<'w> {
     }
 
     fn decode(&mut self, scheme: Scheme, parent: Parent) -> Option<Parent> {
-        let view = View::decode(scheme, self.bytes(parent), self.end)?;
+        let view = View::decode(scheme, self.decoded(parent), self.end)?;
         Some(self.add(view, parent))
     }
 
@@ -79,10 +79,17 @@ impl<'w> Views<'w> {
         Parent::View(self.views.len() - 1)
     }
 
-    fn bytes(&self, of: Parent) -> &[u8] {
+    fn decoded(&self, of: Parent) -> Input<'_> {
+        let window = Input {
+            bytes: self.window,
+            breaks: &[],
+        };
         match of {
-            Parent::Window => self.window,
-            Parent::View(index) => self.views.get(index).map_or(&[], |(view, _)| view.bytes()),
+            Parent::Window => window,
+            Parent::View(index) => self
+                .views
+                .get(index)
+                .map_or(window, |(view, _)| view.decoded()),
         }
     }
 
@@ -110,7 +117,7 @@ impl<'w> Views<'w> {
     }
 
     fn search(&self, forms: &Forms, of: Parent, hits: &mut Vec<Range<usize>>) {
-        forms.find(self.bytes(of), |hit, around| {
+        forms.find(self.decoded(of).bytes, |hit, around| {
             hits.push(self.to_window(self.widened(hit, around, of), of));
         });
     }
@@ -118,7 +125,7 @@ impl<'w> Views<'w> {
     /// A hit with the base64 characters around it that hold bits of the secret. What a line break
     /// parts from it is left: it may be other text.
     fn widened(&self, hit: Range<usize>, around: Around, of: Parent) -> Range<usize> {
-        let bytes = self.bytes(of);
+        let bytes = self.decoded(of).bytes;
         let is_inside = |at: usize| bytes.get(at).is_some_and(|b| is_base64(*b));
         let is_in_quantum = |at: usize| is_inside(at) || bytes.get(at) == Some(&b'=');
         let Range { mut start, mut end } = hit;

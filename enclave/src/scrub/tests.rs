@@ -1,5 +1,5 @@
 //! What is held back, and what passes.
-use super::{Delivery, Scrubber, oracle::scrub};
+use super::{Delivery, Scrubber};
 
 #[test]
 fn what_is_held_back_depends_on_length_alone() {
@@ -80,6 +80,17 @@ fn a_run_of_escapes_does_not_lose_the_place() {
             assert_eq!(String::from_utf8_lossy(&out), expected, "{before} {size}");
         }
     }
+}
+
+/// What a scrubber of one needle makes of a body, and whether it acted.
+pub(super) fn scrub(needle: &[u8], chunks: &[&[u8]], delivery: Delivery) -> (Vec<u8>, bool) {
+    let mut scrubber = Scrubber::new(&[needle], delivery);
+    let mut out = Vec::new();
+    for chunk in chunks {
+        scrubber.push(chunk, &mut out);
+    }
+    scrubber.finish(&mut out);
+    (out, scrubber.acted())
 }
 
 /// Chunks of these sizes, over and over.
