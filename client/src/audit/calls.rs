@@ -129,10 +129,22 @@ fn check_ordinals(
         let mut ordinals = Vec::new();
         for (number, count) in counts.into_iter().enumerate() {
             let first = count.first().copied().unwrap_or_default();
-            let before = match (extent, number) {
-                (Extent::Part, 0) => first.saturating_sub(1),
-                _ => 0,
+            // Before the very first one there may be those that are no longer kept.
+            let before = if number == 0 {
+                first.saturating_sub(1)
+            } else {
+                0
             };
+            if before > 0 && extent == Extent::Whole {
+                found.push(Finding::Beginning {
+                    handle: handle.clone(),
+                    boot,
+                    ordinals: Span {
+                        from: 1,
+                        to: before,
+                    },
+                });
+            }
             ordinals.extend(Span::between(before, count));
         }
         if !ordinals.is_empty() {

@@ -100,6 +100,19 @@ pub enum Finding {
         /// The receipt's place.
         sequence: u64,
     },
+    /// Calls of a connection before the first one shown.
+    #[error(
+        "a gap: the calls {ordinals} of connection {handle} in boot {boot}, before the first one \
+         shown, have no receipt (--partial accepts that, where receipts so old are no longer kept)"
+    )]
+    Beginning {
+        /// The connection.
+        handle: Handle,
+        /// The boot.
+        boot: BootId,
+        /// Which calls, as the enclave numbered them.
+        ordinals: Span,
+    },
     /// Calls of a connection without a receipt.
     #[error(
         "a gap: the calls {} of connection {handle} in boot {boot} have no receipt",

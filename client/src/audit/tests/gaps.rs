@@ -14,6 +14,14 @@ fn calls_missing(connection: u8, ordinals: &[(u64, u64)]) -> Finding {
     }
 }
 
+fn beginning_missing(connection: u8, to: u64) -> Finding {
+    Finding::Beginning {
+        handle: handle(connection),
+        boot: BOOT.into(),
+        ordinals: Span { from: 1, to },
+    }
+}
+
 fn kept_back(connection: u8, sequences: &[(u64, u64)]) -> Finding {
     Finding::KeptBack {
         handle: handle(connection),
@@ -54,7 +62,7 @@ fn a_gap_names_the_calls_and_the_places() {
     // Connection 1 has the places 1, 4 and 5; connection 2 has 3 and 9.
     assert_eq!(
         found(&[1]),
-        [calls_missing(1, &[(1, 1)]), kept_back(1, &[(1, 1)])]
+        [beginning_missing(1, 1), kept_back(1, &[(1, 1)])]
     );
     assert_eq!(
         found(&[4]),
@@ -85,7 +93,7 @@ fn a_gap_names_the_calls_and_the_places() {
     assert_eq!(
         found(&[1, 3, 4, 5]),
         [
-            calls_missing(2, &[(1, 1)]),
+            beginning_missing(2, 1),
             Finding::Unused {
                 boot: BOOT.into(),
                 sequence: 1

@@ -1,0 +1,75 @@
+//! Receipts over restarts of the parties and changes of the keys.
+use std::process::Command;
+
+use dauth_tests::wait_until;
+use serde_json::Value;
+
+use crate::scene::Scene;
+
+fn kill(pid: u32) {
+    let killed = Command::new("kill").args(["-KILL", &pid.to_string()]);
+    let status = { killed }.status().unwrap();
+    assert!(status.success(), "kill {pid}");
+}
+
+fn pids(report: &Value) -> usize {
+    report["boots"].as_array().unwrap().len()
+}
+
+/// A parent that dies loses no receipt, and an enclave that dies takes those of its last moment with
+/// it: here all had arrived. A receipt key that was replaced still vouches for what it signed.
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_outlive_their_parent_their_enclave_and_their_key() {
+    let scene = Scene::set().await;
+    for _ in 0..3 {
+        scene.called();
+    }
+    // At once: the enclave may not have handed them over yet.
+    let before = scene.stack.file().parent.pid;
+    kill(before);
+    wait_until("the parent is started again", || {
+        scene.stack.file().parent.pid != before
+    });
+    wait_until("calls go on", || scene.call().code == 0);
+    // A call that the parent's death cut off may have left a receipt as well: the ordinals tell.
+    let expected = 3 + 1;
+    wait_until("receipts arrive", || {
+        scene
+            .page()
+            .receipts
+            .iter()
+            .filter(|r| r.details.handle.as_str() == scene.handle)
+            .count()
+            >= expected
+    });
+    let report = scene.report();
+    assert_eq!(pids(&report), 1);
+
+    let rotated = scene.stack.dauth(&["keys", "rotate", "--only", "receipt"]);
+    assert_eq!(rotated.code, 0, "{rotated:?}");
+    let known = scene.page().receipts.len();
+    scene.called();
+    wait_until("a receipt under the new key arrives", || {
+        scene.page().receipts.len() > known
+    });
+    let report = scene.report();
+    let boot = &report["boots"][0];
+    let (batches, former) = (&boot["batches"], &boot["former_key_batches"]);
+    assert!(
+        former.as_u64() > Some(0) && batches.as_u64() > former.as_u64(),
+        "{boot}"
+    );
+
+    let before = scene.stack.file().enclave.pid;
+    kill(before);
+    wait_until("the enclave is started again", || {
+        scene.stack.file().enclave.pid != before
+    });
+    let known = scene.page().receipts.len();
+    wait_until("calls go on", || scene.call().code == 0);
+    wait_until("a receipt of the new boot arrives", || {
+        scene.page().receipts.len() > known
+    });
+    let report = scene.report();
+    assert_eq!(pids(&report), 2);
+}
