@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
+mod kept;
+#[cfg(test)]
 mod session;
 // Shared with dauth-dispatch and dauth-client, which use what is not used here.
 #[cfg(test)]

@@ -1,4 +1,6 @@
 //! The whole flow once, on real input: each step is checked, and told with what was seen of it.
+mod receipts;
+
 use std::{fs, io::ErrorKind, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -27,6 +29,7 @@ use crate::failure::{Failure, sentence};
 /// The connection that the demo MCP server's tools use.
 const DEMO: &str = "demo";
 const MAX_REPLY_BYTES: usize = 1 << 20;
+const RECEIPT_ID: &str = "dauth-receipt-id";
 /// How long after the last answer nothing may be left in the enclave.
 const GONE_AFTER: Duration = Duration::from_secs(10);
 const SCAN_AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -43,10 +46,15 @@ pub(crate) async fn run(
     let (handle, told) = flow.connect().await.map_err(|e| fail(narrator, e))?;
     narrator.held(told);
     tell(narrator, flow.only_ciphertext_stored())?;
-    tell(narrator, flow.call_as_owner(&handle).await)?;
+    let (receipt, told) = flow
+        .call_as_owner(&handle)
+        .await
+        .map_err(|e| fail(narrator, e))?;
+    narrator.held(told);
     tell(narrator, flow.call_through_mcp().await)?;
     tell(narrator, flow.echo_is_redacted(&handle).await)?;
     tell(narrator, flow.policy_is_enforced(&handle).await)?;
+    tell(narrator, flow.receipts_verify(&handle, &receipt).await)?;
     tell(narrator, flow.no_other_process_held_it(pids).await)
 }
 
@@ -205,19 +213,20 @@ impl<'a> Flow<'a> {
         }
     }
 
-    async fn call_as_owner(&self, handle: &Handle) -> Result<Told, Unheld> {
-        let (status, body) = self.call(handle, "/v1/me").await?;
-        if status != 200 {
-            return Err(Unheld::new(
-                CLIENT,
-                format!("the API answered {status}: {body}"),
-            ));
+    /// A call, and what `DAuth-Receipt-Id` its reply has.
+    async fn call_as_owner(&self, handle: &Handle) -> Result<(String, Told), Unheld> {
+        let reply = self.call(handle, "/v1/me").await?;
+        if reply.status != 200 {
+            let (status, body) = (reply.status, reply.body);
+            let why = format!("the API answered {status}: {body}");
+            return Err(Unheld::new(CLIENT, why));
         }
-        Ok(Told {
+        let told = Told {
             who: CLIENT,
             what: "called GET /v1/me through the enclave; the API accepted the key".to_owned(),
             seen: "plaintext: the enclave for this call, and the API; the parent: host name, sizes",
-        })
+        };
+        Ok((reply.receipt, told))
     }
 
     async fn call_through_mcp(&self) -> Result<Told, Unheld> {
@@ -263,7 +272,7 @@ impl<'a> Flow<'a> {
     }
 
     async fn echo_is_redacted(&self, handle: &Handle) -> Result<Told, Unheld> {
-        let (status, body) = self.call(handle, "/v1/echo").await?;
+        let Reply { status, body, .. } = self.call(handle, "/v1/echo").await?;
         if status != 200 || body.contains(self.plan.demo_secret.as_str()) {
             return Err(Unheld::new(
                 ENCLAVE,
@@ -361,20 +370,36 @@ impl<'a> Flow<'a> {
         })
     }
 
-    async fn call(&self, handle: &Handle, path: &str) -> Result<(u16, String), Unheld> {
+    async fn call(&self, handle: &Handle, path: &str) -> Result<Reply, Unheld> {
         let reply = self
             .owner
             .call(get(handle, path))
             .await
             .map_err(|e| Unheld::by(CLIENT)(&e))?;
         let status = reply.status().as_u16();
+        let receipt = reply
+            .headers()
+            .get(RECEIPT_ID)
+            .map(|id| id.as_bytes().to_vec());
         let body = Limited::new(reply.into_body(), MAX_REPLY_BYTES)
             .collect()
             .await
             .map_err(|e| Unheld::new(CLIENT, format!("the reply broke off: {e}")))?
             .to_bytes();
-        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Reply {
+            status,
+            receipt: text(&receipt.unwrap_or_default()),
+            body: text(&body),
+        })
     }
+}
+
+/// What a call was answered with.
+struct Reply {
+    status: u16,
+    receipt: String,
+    body: String,
 }
 
 fn get(handle: &Handle, path: &str) -> CallRequest {

@@ -81,8 +81,8 @@ pub enum Finding {
     },
     /// Receipts for which no batch vouches.
     #[error(
-        "no valid batch vouches for the receipts {} of boot {boot}",
-        list(sequences)
+        "no valid batch vouches for {} of boot {boot}",
+        list("receipt", sequences)
     )]
     Unvouched {
         /// The boot.
@@ -102,8 +102,9 @@ pub enum Finding {
     },
     /// Calls of a connection before the first one shown.
     #[error(
-        "a gap: the calls {ordinals} of connection {handle} in boot {boot}, before the first one \
-         shown, have no receipt (--partial accepts that, where receipts so old are no longer kept)"
+        "a gap: no receipt of {} of connection {handle} in boot {boot}, before the first one shown \
+         (--partial accepts that, where receipts so old are no longer kept)",
+        list("call", &[*ordinals])
     )]
     Beginning {
         /// The connection.
@@ -115,8 +116,8 @@ pub enum Finding {
     },
     /// Calls of a connection without a receipt.
     #[error(
-        "a gap: the calls {} of connection {handle} in boot {boot} have no receipt",
-        list(ordinals)
+        "a gap: no receipt of {} of connection {handle} in boot {boot}",
+        list("call", ordinals)
     )]
     Calls {
         /// The connection.
@@ -128,9 +129,8 @@ pub enum Finding {
     },
     /// Receipts that the enclave made for a connection, and that are not there.
     #[error(
-        "kept back: the receipts {} of boot {boot} are marked as those of connection {handle}, \
-         and are not there",
-        list(sequences)
+        "kept back: {} of boot {boot}, which the enclave marked as of connection {handle}",
+        list("receipt", sequences)
     )]
     KeptBack {
         /// The connection.

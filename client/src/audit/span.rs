@@ -57,14 +57,18 @@ impl core::fmt::Display for Span {
     }
 }
 
-/// Spans as one list for a sentence, and the rest of a long one as a number.
-pub(super) fn list(spans: &[Span]) -> String {
+/// Spans of some kind as one list for a sentence, and the rest of a long one as a number.
+pub(super) fn list(kind: &str, spans: &[Span]) -> String {
     const SHOWN: usize = 5;
+    let kind = match spans {
+        [Span { from, to }] if from == to => kind.to_owned(),
+        _ => format!("{kind}s"),
+    };
     let shown: Vec<String> = spans.iter().take(SHOWN).map(Span::to_string).collect();
     let rest = spans.get(SHOWN..).unwrap_or_default();
     match rest.iter().map(Span::count).sum::<u64>() {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
+        0 => format!("{kind} {}", shown.join(", ")),
+        more => format!("{kind} {} and {more} more", shown.join(", ")),
     }
 }
 
@@ -107,7 +111,8 @@ mod tests {
     #[test]
     fn a_long_list_is_cut() {
         let spans = Span::of((0..20).map(|n| n * 2));
-        assert_eq!(list(&spans), "0, 2, 4, 6, 8 and 15 more");
-        assert_eq!(list(&spans[..2]), "0, 2");
+        assert_eq!(list("call", &spans), "calls 0, 2, 4, 6, 8 and 15 more");
+        assert_eq!(list("call", &spans[..2]), "calls 0, 2");
+        assert_eq!(list("call", &spans[1..2]), "call 2");
     }
 }

@@ -31,23 +31,38 @@ pub(crate) async fn start(conduct: Conduct) -> (PlainServer, Stored) {
     (server, stored)
 }
 
-fn answer(conduct: Conduct, stored: &Stored, url: &str, seen: &Seen) -> Response<String> {
-    let path = seen.head.uri.path();
-    let posted = || serde_json::from_str::<Value>(&seen.body).unwrap();
-    let mut stored = stored.lock().unwrap();
-    match (&seen.head.method, path) {
-        (_, "/.well-known/oauth-authorization-server") => {
-            let metadata = json!({ "issuer": url, "token_endpoint": format!("{url}/token") });
-            reply(200, None, &metadata.to_string())
+/// A control plane's tokens, and `answer` to all else.
+pub(crate) async fn with_tokens(
+    answer: impl Fn(&Seen) -> Response<String> + Send + Sync + 'static,
+) -> PlainServer {
+    PlainServer::start(move |url, seen| tokens(url, seen).unwrap_or_else(|| answer(seen))).await
+}
+
+fn tokens(url: &str, seen: &Seen) -> Option<Response<String>> {
+    let json = match seen.head.uri.path() {
+        "/.well-known/oauth-authorization-server" => {
+            json!({ "issuer": url, "token_endpoint": format!("{url}/token") })
         }
-        (_, "/token") => {
+        "/token" => {
             let claims = json!({
                 "iss": url, "sub": "subject-1", "ddls:org": "org-1", "ddls:owner": true,
             });
             let token = format!("h.{}.s", URL_SAFE_NO_PAD.encode(claims.to_string()));
-            let issued = json!({ "access_token": token, "token_type": "DPoP", "expires_in": 60 });
-            reply(200, None, &issued.to_string())
+            json!({ "access_token": token, "token_type": "DPoP", "expires_in": 60 })
         }
+        _ => return None,
+    };
+    Some(reply(200, None, &json.to_string()))
+}
+
+fn answer(conduct: Conduct, stored: &Stored, url: &str, seen: &Seen) -> Response<String> {
+    if let Some(reply) = tokens(url, seen) {
+        return reply;
+    }
+    let path = seen.head.uri.path();
+    let posted = || serde_json::from_str::<Value>(&seen.body).unwrap();
+    let mut stored = stored.lock().unwrap();
+    match (&seen.head.method, path) {
         (&Method::POST, "/v1/connections") => keep(conduct, &mut stored, posted(), 1),
         (&Method::POST, _) if path.ends_with("/rotate") => {
             let before = stored.clone().unwrap();

@@ -6,6 +6,8 @@ mod control_plane;
 mod enclave;
 #[cfg(test)]
 mod owner;
+#[cfg(test)]
+mod receipts;
 // One fake attester and one plain server serve three crates; not all of them is used here.
 #[cfg(test)]
 #[path = "../../../dispatch/tests/suite/plain_server.rs"]

@@ -54,7 +54,7 @@ impl World {
 }
 
 /// A profile that went through its file.
-fn profile(folder: &Path, issuer: &str, enclave: &Enclave) -> Profile {
+pub(crate) fn profile(folder: &Path, issuer: &str, enclave: &Enclave) -> Profile {
     let root = folder.join("root.pem");
     std::fs::write(&root, &enclave.root_pem).unwrap();
     let owner_key = folder.join("owner.pem");

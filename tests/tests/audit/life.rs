@@ -7,12 +7,12 @@ use serde_json::Value;
 use crate::scene::Scene;
 
 fn kill(pid: u32) {
-    let killed = Command::new("kill").args(["-KILL", &pid.to_string()]);
-    let status = { killed }.status().unwrap();
+    let mut kill = Command::new("kill");
+    let status = kill.args(["-KILL", &pid.to_string()]).status().unwrap();
     assert!(status.success(), "kill {pid}");
 }
 
-fn pids(report: &Value) -> usize {
+fn boots(report: &Value) -> usize {
     report["boots"].as_array().unwrap().len()
 }
 
@@ -43,7 +43,7 @@ async fn receipts_outlive_their_parent_their_enclave_and_their_key() {
             >= expected
     });
     let report = scene.report();
-    assert_eq!(pids(&report), 1);
+    assert_eq!(boots(&report), 1);
 
     let rotated = scene.stack.dauth(&["keys", "rotate", "--only", "receipt"]);
     assert_eq!(rotated.code, 0, "{rotated:?}");
@@ -71,5 +71,5 @@ async fn receipts_outlive_their_parent_their_enclave_and_their_key() {
         scene.page().receipts.len() > known
     });
     let report = scene.report();
-    assert_eq!(pids(&report), 2);
+    assert_eq!(boots(&report), 2);
 }
