@@ -75,6 +75,24 @@ impl WipedBuffer {
     }
 }
 
+/// More than any call that handles a key in the clear takes of its thread's stack.
+const STACK_BYTES: usize = 128 * 1024;
+
+/// Overwrites the stack below the caller's frame: what calls that have returned left there. A value
+/// that was moved leaves a copy in the frame it came from, and a cipher its key schedule.
+///
+/// For keys, which are handled seldom and stay on the stack of a thread that has nothing else to
+/// do. What a call leaves there is looked for by the memory-scan test.
+#[inline(never)]
+pub fn wipe_stack_below() {
+    #[cfg(mutations)]
+    if crate::mutation::Mutation::NoWiping.is_chosen() {
+        return;
+    }
+    let mut below = [0; STACK_BYTES];
+    wipe(core::hint::black_box(&mut below));
+}
+
 fn wipe(bytes: &mut [u8]) {
     #[cfg(mutations)]
     if crate::mutation::Mutation::NoWiping.is_chosen() {
@@ -129,5 +147,42 @@ mod tests {
         assert_eq!(*buffer, [0; 2]);
         buffer.clear();
         assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn what_a_call_leaves_on_the_stack_is_overwritten() {
+        let mut inverted = vec![0; 32];
+        aws_lc_rs::rand::fill(&mut inverted).unwrap();
+        leave_on_stack(&inverted);
+        assert!(stack_holds_inverse_of(&inverted), "the search is blind");
+        leave_on_stack(&inverted);
+        wipe_stack_below();
+        assert!(!stack_holds_inverse_of(&inverted));
+    }
+
+    /// Leaves the inverse in a frame deep enough not to be overwritten by the search.
+    #[inline(never)]
+    fn leave_on_stack(inverted: &[u8]) {
+        let mut frame = [0; STACK_BYTES / 2];
+        for (byte, inverted) in frame.iter_mut().zip(inverted) {
+            *byte = !inverted;
+        }
+        core::hint::black_box(&mut frame);
+    }
+
+    /// Looks at what lies below this frame, from outside the language.
+    #[inline(never)]
+    fn stack_holds_inverse_of(inverted: &[u8]) -> bool {
+        use std::os::unix::fs::FileExt;
+        let here = 0_u8;
+        let top = (&raw const here).addr();
+        let mut below = vec![0; STACK_BYTES];
+        std::fs::File::open("/proc/self/mem")
+            .unwrap()
+            .read_exact_at(&mut below, (top - STACK_BYTES) as u64)
+            .unwrap();
+        below
+            .windows(inverted.len())
+            .any(|window| window.iter().zip(inverted).all(|(a, b)| *a == !b))
     }
 }

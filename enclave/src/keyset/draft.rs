@@ -17,7 +17,7 @@ use super::{
         Statement,
     },
 };
-use crate::admit::MAX_RECORD_LIFE_S;
+use crate::{admit::MAX_RECORD_LIFE_S, wipe::wipe_stack_below};
 
 /// The KEMs of a keyset, the preferred one first.
 const KEMS: [Kem; 2] = [Kem::MlKem768X25519, Kem::X25519];
@@ -57,7 +57,7 @@ impl Renewal {
 /// New keys of the kinds that were asked for.
 pub(super) struct NewKeys {
     recipients: Option<Vec<RecipientKey>>,
-    record: Option<(RecordKeyCommitment, Key)>,
+    record: Option<(RecordKeyCommitment, Box<Key>)>,
     receipt: Option<ReceiptKey>,
 }
 
@@ -66,6 +66,13 @@ impl NewKeys {
         kinds: &BTreeSet<KeyKind>,
         entropy: &mut Entropy<'_>,
     ) -> Result<Self, KeysetError> {
+        let made = Self::make(kinds, entropy);
+        wipe_stack_below();
+        made
+    }
+
+    #[inline(never)]
+    fn make(kinds: &BTreeSet<KeyKind>, entropy: &mut Entropy<'_>) -> Result<Self, KeysetError> {
         let mut keys = Self {
             recipients: None,
             record: None,
@@ -75,7 +82,7 @@ impl NewKeys {
             match kind {
                 KeyKind::Recipient => keys.recipients = Some(recipients(entropy)?),
                 KeyKind::Record => {
-                    let (id, key) = (*random(entropy)?, random(entropy)?);
+                    let (id, key) = (*random(entropy)?, Box::new(random(entropy)?));
                     keys.record = Some((RecordKeyCommitment::of(id, &key), key));
                 }
                 // Fails for a scalar that is zero or not below the order: once in 2^32 times.
@@ -107,6 +114,7 @@ pub(super) struct Draft {
 
 impl Draft {
     /// The first generation of a keyset.
+    #[inline(never)]
     pub(super) fn first(
         configuration: &DeploymentConfiguration,
         keyset_id: [u8; 16],
@@ -137,12 +145,13 @@ impl Draft {
         };
         let mut private = Vec::with_capacity(statement.private_keys());
         private.extend(recipients.iter().map(|key| key.private_key().clone()));
-        private.push(record_key);
+        private.push(*record_key);
         private.push(receipt.scalar().clone());
         Ok(Self { statement, private })
     }
 
     /// The generation after `keyset`: with `new` in the place of what it had.
+    #[inline(never)]
     pub(super) fn next(
         keyset: &Keyset,
         configuration: &DeploymentConfiguration,
@@ -204,7 +213,7 @@ impl Draft {
     fn take_records(
         &mut self,
         keyset: &Keyset,
-        new: Option<(RecordKeyCommitment, Key)>,
+        new: Option<(RecordKeyCommitment, Box<Key>)>,
         renewal: &Renewal,
     ) {
         let now_ms = self.statement.made_ms;
@@ -212,17 +221,17 @@ impl Draft {
         let mut former = Vec::new();
         if let Some((commitment, key)) = new {
             self.statement.record = commitment;
-            self.private.push(key);
+            self.private.push(*key);
             former.push(FormerRecord {
                 key: old.record.clone(),
                 superseded_ms: now_ms,
             });
         }
-        self.private.push(keyset.record_key.private.clone());
+        self.private.push((*keyset.record_key.private).clone());
         for (entry, key) in old.former_records.iter().zip(&keyset.former_record_keys) {
             if now_ms.saturating_sub(entry.superseded_ms) <= renewal.retire_after_ms {
                 former.push(entry.clone());
-                self.private.push(key.private.clone());
+                self.private.push((*key.private).clone());
             }
         }
         self.statement.former_records = former;

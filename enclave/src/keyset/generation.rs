@@ -23,6 +23,7 @@ use crate::{
     host::PutKeyset,
     kms::GeneratedDataKey,
     platform::{Attester, Claims},
+    wipe::wipe_stack_below,
 };
 
 /// Makes a keyset where there is none: an explicit, one-time act.
@@ -40,6 +41,7 @@ pub async fn create(context: &KeysetContext, now_s: u64) -> Result<(), KeysetErr
     })
     .await?;
     let draft = Draft::first(&context.configuration, id, new, time.given_ms())?;
+    wipe_stack_below();
     let (bytes, _) = bear(context, draft, time).await?;
     match context.host.put_keyset(&bytes).await? {
         PutKeyset::Stored => {}
@@ -115,6 +117,7 @@ async fn bear_next(
         new,
         time.given_ms(),
     )?;
+    wipe_stack_below();
     bear(context, draft, time).await
 }
 

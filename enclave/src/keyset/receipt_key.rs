@@ -13,8 +13,8 @@ use super::KeysetError;
 /// A private receipt key. It is wiped when dropped, by aws-lc what aws-lc holds.
 pub struct ReceiptKey {
     key: EcdsaKeyPair,
-    /// For the next generation.
-    scalar: Zeroizing<[u8; 32]>,
+    /// For the next generation. On the heap, as a keyset is moved.
+    scalar: Box<Zeroizing<[u8; 32]>>,
     spki: Vec<u8>,
 }
 
@@ -43,7 +43,11 @@ impl ReceiptKey {
             .map_err(|_| KeysetError::OtherKeys)?
             .as_ref()
             .to_vec();
-        Ok(Self { key, scalar, spki })
+        Ok(Self {
+            key,
+            scalar: Box::new(scalar),
+            spki,
+        })
     }
 
     /// The scalar, for the keyset alone.

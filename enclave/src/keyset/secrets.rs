@@ -15,7 +15,7 @@ use super::{
     receipt_key::ReceiptKey,
     statement::{RecordKeyCommitment, Statement},
 };
-use crate::kms::DataKey;
+use crate::{kms::DataKey, wipe::wipe_stack_below};
 
 const KEY_BYTES: usize = 32;
 
@@ -25,7 +25,8 @@ pub(super) type Key = Zeroizing<[u8; KEY_BYTES]>;
 /// A record key whose bytes are kept, for the next generation.
 pub(super) struct KeptRecordKey {
     pub(super) key: RecordKey,
-    pub(super) private: Key,
+    /// On the heap, as a keyset is moved: see [`wipe_stack_below`].
+    pub(super) private: Box<Key>,
 }
 
 /// Seals the private keys of the file's statement, under a data key that seals nothing else.
@@ -50,15 +51,23 @@ pub(super) fn seal(
         .map_err(|_| KeysetError::Generation)?;
     file.sealed = [sealed.as_slice(), tag.as_ref()].concat().into();
     file.nonce = ByteArray::new(nonce);
+    wipe_stack_below();
     Ok(())
 }
 
 /// Opens the private keys and requires each to be the one that the statement names.
 pub(super) fn open(
-    mut file: File,
+    file: File,
     statement: Statement,
     data_key: &DataKey,
 ) -> Result<Keyset, KeysetError> {
+    let opened = unseal(file, statement, data_key);
+    wipe_stack_below();
+    opened
+}
+
+#[inline(never)]
+fn unseal(mut file: File, statement: Statement, data_key: &DataKey) -> Result<Keyset, KeysetError> {
     let associated_data = Aad::from(file.associated_data());
     let nonce = Nonce::assume_unique_for_key(*file.nonce);
     let mut sealed = Zeroizing::new(std::mem::take(&mut file.sealed).into_vec());
@@ -122,6 +131,7 @@ fn record(expected: &RecordKeyCommitment, private: Key) -> Result<KeptRecordKey,
         return Err(KeysetError::OtherKeys);
     }
     let key = RecordKey::new(*expected.id, private.clone()).map_err(|_| KeysetError::OtherKeys)?;
+    let private = Box::new(private);
     Ok(KeptRecordKey { key, private })
 }
 

@@ -18,6 +18,8 @@ use super::ber::{self, BerError, Element, Reader};
 pub const MAX_ENVELOPE_BYTES: usize = 4096;
 
 const CONTENT_KEY_BYTES: usize = 32;
+/// The key of a content: on the heap, as it is moved.
+type ContentKey = Box<Zeroizing<[u8; CONTENT_KEY_BYTES]>>;
 const BLOCK_BYTES: usize = 16;
 /// RSA-2048.
 const ENCRYPTED_KEY_BYTES: usize = 256;
@@ -122,7 +124,7 @@ impl<'a> Envelope<'a> {
     ) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
         let undecryptable = |_| EnvelopeError::Undecryptable;
         let (content_key, holds_key) = self.content_key(key)?;
-        let cipher = UnboundCipherKey::new(&AES_256, &*content_key)
+        let cipher = UnboundCipherKey::new(&AES_256, content_key.as_slice())
             .and_then(DecryptingKey::cbc)
             .map_err(undecryptable)?;
         let mut content = Zeroizing::new(std::mem::take(&mut self.content));
@@ -147,9 +149,9 @@ impl<'a> Envelope<'a> {
     fn content_key(
         &self,
         key: &OaepPrivateDecryptingKey,
-    ) -> Result<(Zeroizing<[u8; CONTENT_KEY_BYTES]>, Choice), EnvelopeError> {
-        let mut content_key = Zeroizing::new([0; CONTENT_KEY_BYTES]);
-        rand::fill(&mut *content_key).map_err(|_| EnvelopeError::Undecryptable)?;
+    ) -> Result<(ContentKey, Choice), EnvelopeError> {
+        let mut content_key = Box::new(Zeroizing::new([0; CONTENT_KEY_BYTES]));
+        rand::fill(content_key.as_mut_slice()).map_err(|_| EnvelopeError::Undecryptable)?;
         let mut buffer = Zeroizing::new(vec![0; key.min_output_size()]);
         let opened = key.decrypt(
             &OAEP_SHA256_MGF1SHA256,

@@ -13,15 +13,20 @@ use tokio::{sync::OnceCell, task::spawn_blocking};
 use zeroize::Zeroizing;
 
 use super::{KmsError, envelope::Envelope, fault::ReplyFault};
-use crate::platform::{Attester, Claims};
+use crate::{
+    platform::{Attester, Claims},
+    wipe::wipe_stack_below,
+};
 
 /// A data key: AES-256. Never printed, copied or stored; wiped on drop.
-pub struct DataKey(Zeroizing<[u8; 32]>);
+///
+/// On the heap: what is moved leaves a copy on the stack, where no drop wipes it.
+pub struct DataKey(Box<Zeroizing<[u8; 32]>>);
 
 impl DataKey {
     /// From what an envelope held.
     pub(crate) fn from_content(content: &[u8]) -> Result<Self, ReplyFault> {
-        let mut key = Zeroizing::new([0; 32]);
+        let mut key = Box::new(Zeroizing::new([0; 32]));
         if content.len() != key.len() {
             return Err(ReplyFault::NotAKey);
         }
@@ -36,7 +41,7 @@ impl DataKey {
 
     /// Whether they are the same, in constant time.
     pub(super) fn equals(&self, other: &Self) -> bool {
-        self.0.ct_eq(&*other.0).into()
+        self.expose().ct_eq(other.expose()).into()
     }
 }
 
@@ -94,6 +99,7 @@ impl RecipientKey {
             Err(fault) => (Envelope::decoy(), Some(fault)),
         };
         let opened = envelope.open(&self.private);
+        wipe_stack_below();
         match fault {
             Some(fault) => Err(fault),
             None => DataKey::from_content(&opened?),

@@ -9,6 +9,7 @@
 )]
 
 mod ending;
+mod keys;
 mod matrix;
 mod mutations;
 mod sight;
