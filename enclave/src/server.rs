@@ -11,7 +11,7 @@ mod stop;
 use std::{io, sync::Arc, time::Duration};
 
 use rustls::ServerConfig;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 use tokio_rustls::TlsAcceptor;
 
 use connection::Protocol;
@@ -57,6 +57,7 @@ impl Server {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
         let mut ingress = Ingress::new(transport);
         let (stop, stopping) = stop::channel();
+        let mut connections = JoinSet::new();
         tokio::pin!(shutdown);
         loop {
             let stream = tokio::select! {
@@ -70,7 +71,8 @@ impl Server {
             let acceptor = self.acceptor.clone();
             let service = Arc::clone(&self.service);
             let stopping = stopping.clone();
-            tokio::spawn(async move {
+            while connections.try_join_next().is_some() {}
+            connections.spawn(async move {
                 let _place = place;
                 serve_connection(acceptor, stream, service, stopping).await;
             });
@@ -79,6 +81,8 @@ impl Server {
         // Every place is free again when every connection has ended.
         let ended = places.acquire_many(MAX_CONNECTIONS);
         let _ = timeout(DRAIN_TIMEOUT, ended).await;
+        // What is still in progress is cut off here, so that it leaves its receipt.
+        connections.shutdown().await;
         Ok(())
     }
 }

@@ -63,6 +63,7 @@ impl Account {
         subject: Subject,
         arrival: Arrival,
     ) -> Self {
+        receipts.ledger.expect();
         let entry = Entry {
             id,
             subject,

@@ -25,11 +25,14 @@ const LINGER: Duration = Duration::from_millis(100);
 /// The pause after a batch that was not stored, doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// Time for what waits when the enclave stops.
+/// Time for calls to end that were cut off when the enclave stops.
+const CUT_OFF_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time for that, and for what waits.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The task's other end: by it the enclave stops in order.
 pub struct Delivery {
+    ledger: Arc<Ledger>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -47,20 +50,30 @@ pub(super) struct Parts {
 impl Delivery {
     pub(super) fn start(parts: Parts) -> Self {
         let (stop, stopped) = oneshot::channel();
+        let ledger = Arc::clone(&parts.ledger);
         let courier = Courier {
             parts,
             stop: Stop(Some(stopped)),
             lost_told: 0,
         };
         let task = tokio::spawn(courier.run());
-        Self { stop, task }
+        Self { ledger, stop, task }
     }
 
     /// Takes no more receipts, and waits for a bounded time until the parent has those that wait.
     pub async fn finish(self) {
-        let Self { stop, mut task } = self;
-        drop(stop);
-        if timeout(FLUSH_TIMEOUT, &mut task).await.is_err() {
+        let Self {
+            ledger,
+            stop,
+            mut task,
+        } = self;
+        let finished = timeout(FLUSH_TIMEOUT, async {
+            // Calls that were cut off end in tasks of their own.
+            let _ = timeout(CUT_OFF_TIMEOUT, ledger.all_noted()).await;
+            drop(stop);
+            (&mut task).await
+        });
+        if finished.await.is_err() {
             task.abort();
         }
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use dauth_protocol::Owner;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::Entry;
 use crate::{bounded_map::BoundedMap, open::ConnectionName};
@@ -20,6 +20,8 @@ const SHARE: usize = 8;
 pub(super) struct Ledger {
     counts: Mutex<Counts>,
     queue: mpsc::Sender<Entry>,
+    /// Calls under way.
+    open: watch::Sender<usize>,
     max_per_owner: usize,
     owners: RandomState,
 }
@@ -43,13 +45,26 @@ impl Ledger {
                 lost: 0,
             }),
             queue,
+            open: watch::Sender::new(0),
             max_per_owner: room.div_ceil(SHARE),
             owners: RandomState::new(),
         };
         (ledger, waiting)
     }
 
-    /// Takes a complete receipt. It is lost and counted when too many wait.
+    /// A call is under way, and will be noted.
+    pub(super) fn expect(&self) {
+        self.open.send_modify(|open| *open += 1);
+    }
+
+    /// Resolves when no call is under way.
+    pub(super) async fn all_noted(&self) {
+        let mut open = self.open.subscribe();
+        // The sender is here.
+        let _ = open.wait_for(|open| *open == 0).await;
+    }
+
+    /// Takes the receipt of a call that was expected. It is lost and counted when too many wait.
     pub(super) fn note(&self, mut entry: Entry) {
         let owner = self.owner(&entry.subject.owner);
         let connection = entry.subject.connection;
@@ -66,6 +81,8 @@ impl Ledger {
         } else {
             counts.lost += 1;
         }
+        drop(counts);
+        self.open.send_modify(|open| *open = open.saturating_sub(1));
     }
 
     /// These have left the queue.

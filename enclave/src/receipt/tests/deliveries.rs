@@ -140,14 +140,29 @@ async fn an_owner_who_calls_without_end_loses_nobody_elses_receipts() {
 #[tokio::test(start_paused = true)]
 async fn what_waits_is_handed_over_when_the_enclave_stops() {
     let mut books = Books::new(Answer::Stores).await;
-    calls(&books, MAX_BATCH_RECEIPTS + 1);
+    let count = MAX_BATCH_RECEIPTS + 1;
+    calls(&books, count);
     let began = Instant::now();
-    let under_way = account(&books.receipts, 1);
     books.stop().await;
     assert!(began.elapsed() < Duration::from_millis(50), "no lingering");
-    let count = MAX_BATCH_RECEIPTS + 1;
     assert_eq!(books.receipts(count).await.len(), count);
-    drop(under_way);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_are_cut_off_leave_theirs_and_hold_up_no_stop() {
+    let mut books = Books::new(Answer::Stores).await;
+    let hangs = account(&books.receipts, 1);
+    let ends = account(&books.receipts, 2);
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        drop(ends);
+    });
+    let began = Instant::now();
+    books.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(2));
+    let receipt = books.receipts(1).await.remove(0);
+    assert_eq!(receipt.handle.as_str(), "ddls:conn:2");
+    drop(hangs);
     assert_eq!(books.receipts.ledger.lost(), 1, "too late");
 }
 
