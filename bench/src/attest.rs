@@ -15,9 +15,9 @@ use dauth_attestation::{
 };
 
 use crate::{
-    measure::{Candidate, Median, Role, measure},
+    measure::{Candidate, Measured, Role, measure},
     peers,
-    report::{Budget, Ratio, Report},
+    report::{Budget, Line, Ratio, Report},
 };
 
 /// Signatures of a document and its chain of three intermediates.
@@ -33,9 +33,6 @@ pub(crate) struct Options {
     /// How often each candidate is measured.
     #[arg(long, default_value_t = 300)]
     rounds: usize,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
     /// Leave out the published verifiers, which are built first (a minute, and the registry).
     #[arg(long)]
     without_peers: bool,
@@ -114,7 +111,7 @@ pub(crate) fn run(options: &Options) -> Result<Report, Box<dyn Error>> {
     if !options.without_peers {
         candidates.extend(peers::candidates(&input)?);
     }
-    let medians = measure(options.rounds, candidates)?;
+    let measured = measure(options.rounds, candidates)?;
     Ok(Report {
         title: "Verification of an attestation document",
         input: input
@@ -124,32 +121,33 @@ pub(crate) fn run(options: &Options) -> Result<Report, Box<dyn Error>> {
             .to_string_lossy()
             .into_owned(),
         rounds: options.rounds,
-        ratios: ratios(&medians),
-        medians: medians.iter().map(Into::into).collect(),
+        ratios: ratios(&measured),
+        medians: measured.iter().map(Line::cpu).collect(),
+        figures: Vec::new(),
     })
 }
 
 /// The budgets of issue 3: close to the signatures alone, and far from the other verifiers.
-fn ratios(medians: &[Median]) -> Vec<Ratio> {
-    let [cold, five, repeated, one, peers @ ..] = medians else {
+fn ratios(measured: &[Measured]) -> Vec<Ratio> {
+    let [cold, five, repeated, one, peers @ ..] = measured else {
         return Vec::new();
     };
     let mut ratios = vec![
         Ratio::new(
             "cold / five verifications".to_owned(),
-            cold.us / five.us,
+            cold.median_us() / five.median_us(),
             Budget::AtMost(1.1),
         ),
         Ratio::new(
             "repeated chain / one verification".to_owned(),
-            repeated.us / one.us,
+            repeated.median_us() / one.median_us(),
             Budget::AtMost(1.2),
         ),
     ];
     ratios.extend(peers.iter().map(|peer| {
         Ratio::new(
             format!("{} / cold", peer.name),
-            peer.us / cold.us,
+            peer.median_us() / cold.median_us(),
             Budget::AtLeast(3.0),
         )
     }));

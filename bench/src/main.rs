@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "results go to stdout")]
 
 mod attest;
+mod call;
 mod measure;
 mod peers;
 mod report;
@@ -18,6 +19,9 @@ use clap::{Parser, Subcommand};
 struct Bench {
     #[command(subcommand)]
     subject: Subject,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 #[derive(Subcommand)]
@@ -25,20 +29,25 @@ enum Subject {
     /// Verification of an attestation document, against the signatures alone and against published
     /// verifiers.
     Attest(attest::Options),
+    /// A sealed call: what it costs to search a reply for the credential, and what it adds to a
+    /// direct call and to an event on its way.
+    Call(call::Options),
 }
 
 fn main() -> ExitCode {
-    let Subject::Attest(options) = Bench::parse().subject;
-    match attest::run(&options) {
+    let Bench { subject, json } = Bench::parse();
+    let measured = match &subject {
+        Subject::Attest(options) => attest::run(options),
+        Subject::Call(options) => call::run(options),
+    };
+    match measured {
         Ok(report) => {
-            println!(
-                "{}",
-                if options.json {
-                    report.to_json()
-                } else {
-                    report.to_text()
-                }
-            );
+            let printed = if json {
+                report.to_json()
+            } else {
+                report.to_text()
+            };
+            println!("{printed}");
             ExitCode::SUCCESS
         }
         Err(error) => {

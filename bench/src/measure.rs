@@ -25,11 +25,35 @@ pub(crate) enum Role {
     Peer,
 }
 
-/// The median of a candidate's times.
-pub(crate) struct Median {
+/// A candidate's times, in order.
+pub(crate) struct Measured {
     pub(crate) name: String,
     pub(crate) role: Role,
-    pub(crate) us: f64,
+    sorted: Vec<Duration>,
+}
+
+impl Measured {
+    pub(crate) fn new(name: &str, role: Role, mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        Self {
+            name: name.to_owned(),
+            role,
+            sorted: times,
+        }
+    }
+
+    /// The median, in microseconds.
+    pub(crate) fn median_us(&self) -> f64 {
+        self.percentile_us(50)
+    }
+
+    /// What so many of a hundred times do not exceed, in microseconds: the greatest, of 100.
+    pub(crate) fn percentile_us(&self, of_100: usize) -> f64 {
+        let last = self.sorted.len().saturating_sub(1);
+        self.sorted
+            .get((self.sorted.len() * of_100 / 100).min(last))
+            .map_or(f64::NAN, |time| time.as_secs_f64() * 1e6)
+    }
 }
 
 impl<'a> Candidate<'a> {
@@ -42,6 +66,19 @@ impl<'a> Candidate<'a> {
             let took = clock_gettime(ClockId::ThreadCPUTime) - started;
             Ok(Duration::try_from(took)?)
         })
+    }
+
+    /// Work too short to be timed alone: the time of one of `times`.
+    pub(crate) fn repeated(
+        name: &str,
+        role: Role,
+        times: u32,
+        mut work: impl FnMut() + 'a,
+    ) -> Self {
+        let mut all = Self::new(name, role, move || (0..times).for_each(|_| work()));
+        let mut time = all.time;
+        all.time = Box::new(move || Ok(time()? / times));
+        all
     }
 
     /// Work that is timed where it is done.
@@ -62,26 +99,15 @@ impl<'a> Candidate<'a> {
 pub(crate) fn measure(
     rounds: usize,
     mut candidates: Vec<Candidate<'_>>,
-) -> Result<Vec<Median>, Box<dyn Error>> {
+) -> Result<Vec<Measured>, Box<dyn Error>> {
     let mut samples: Vec<Vec<Duration>> = candidates.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds.max(1) {
         for (candidate, samples) in candidates.iter_mut().zip(&mut samples) {
             samples.push((candidate.time)()?);
         }
     }
-    let medians = candidates.into_iter().zip(samples);
-    Ok(medians
-        .map(|(candidate, samples)| Median {
-            name: candidate.name,
-            role: candidate.role,
-            us: median_us(samples),
-        })
+    let measured = candidates.into_iter().zip(samples);
+    Ok(measured
+        .map(|(candidate, times)| Measured::new(&candidate.name, candidate.role, times))
         .collect())
-}
-
-fn median_us(mut samples: Vec<Duration>) -> f64 {
-    samples.sort_unstable();
-    samples
-        .get(samples.len() / 2)
-        .map_or(f64::NAN, |d| d.as_secs_f64() * 1e6)
 }

@@ -37,7 +37,7 @@ pub use body::{BodyError, ScrubbedBody};
 pub(crate) use body::{Likeness, Reply};
 pub(crate) use decode::Encoding;
 pub(crate) use head::{announced_trailers, nominated, scrub_fields};
-pub(crate) use watch::Watch;
+pub use watch::Watch;
 
 use self::{
     escape::MAX_ESCAPE_BYTES,
@@ -125,7 +125,7 @@ impl Scrubber {
     }
 
     /// Watches for the same forms, beside this: see [`Watch`].
-    pub(crate) fn watch(&self) -> Watch {
+    pub fn watch(&self) -> Watch {
         Watch::new(Arc::clone(&self.forms))
     }
 

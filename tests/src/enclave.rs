@@ -55,6 +55,7 @@ impl Enclave {
     /// Opens a session and verifies who is at its end.
     pub async fn open(stack: &StackFile) -> Self {
         let stream = TcpStream::connect(&stack.parent.ingress).await.unwrap();
+        stream.set_nodelay(true).unwrap();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let mut nonce = [0; 32];
         aws_lc_rs::rand::fill(&mut nonce).unwrap();

@@ -263,9 +263,16 @@ impl From<Output> for Ran {
 pub fn binary(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let folder = BUILT.get_or_init(|| {
-        // A test's own program lies in `target/<profile>/deps`.
         let this = std::env::current_exe().unwrap();
-        let folder = this.parent().unwrap().parent().unwrap().to_owned();
+        let folder = this.parent().unwrap();
+        // A test's own program lies in `target/<profile>/deps`, a binary one folder above.
+        let is_test = folder.ends_with("deps");
+        let folder = if is_test {
+            folder.parent().unwrap()
+        } else {
+            folder
+        }
+        .to_owned();
         let mut build = Command::new(env!("CARGO"));
         build
             .args(["build", "--workspace", "--bins", "--locked", "--quiet"])

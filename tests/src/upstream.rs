@@ -91,6 +91,8 @@ impl Upstream {
                 let seen = Arc::clone(&seen);
                 let counted = Arc::clone(&counted);
                 tokio::spawn(async move {
+                    // What is written leaves at once.
+                    stream.set_nodelay(true).unwrap();
                     // A client that refuses the certificate ends here.
                     let Ok(stream) = acceptor.accept(stream).await else {
                         return;

@@ -12,7 +12,7 @@ const MIN_SEARCHED_BYTES: usize = 4096;
 /// It looks at the bytes as they came: not under escapes, and not across a line break. What
 /// reaches the caller goes through a [`Scrubber`](super::Scrubber); this is for what the HTTP
 /// library reads and keeps for itself. It holds the secret: it has to go when the reply has ended.
-pub(crate) struct Watch {
+pub struct Watch {
     forms: Arc<Forms>,
     /// What was not searched yet, after bytes that were, in which a form may begin.
     recent: WipedBuffer,
@@ -29,7 +29,7 @@ impl Watch {
     }
 
     /// Takes the next bytes.
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
+    pub fn push(&mut self, bytes: &[u8]) {
         if self.saw {
             return;
         }
@@ -46,7 +46,7 @@ impl Watch {
     }
 
     /// Whether a form was among the bytes so far.
-    pub(crate) fn saw(&self) -> bool {
+    pub fn saw(&self) -> bool {
         self.saw || self.is_in_recent()
     }
 
