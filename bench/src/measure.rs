@@ -111,3 +111,22 @@ pub(crate) fn measure(
         .map(|(candidate, times)| Measured::new(&candidate.name, candidate.role, times))
         .collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_times_that_were_measured() {
+        let times = (1..=200).rev().map(Duration::from_micros).collect();
+        let measured = Measured::new("", Role::Subject, times);
+        assert!((measured.median_us() - 101.0).abs() < 1e-6);
+        assert!((measured.percentile_us(99) - 199.0).abs() < 1e-6);
+        assert!((measured.percentile_us(100) - 200.0).abs() < 1e-6);
+        assert!(
+            Measured::new("", Role::Subject, Vec::new())
+                .median_us()
+                .is_nan()
+        );
+    }
+}

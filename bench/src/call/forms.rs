@@ -23,3 +23,22 @@ pub(super) fn of(secret: &[u8]) -> Vec<Vec<u8>> {
     forms.dedup();
     forms
 }
+
+#[cfg(test)]
+mod tests {
+    use dauth_enclave::scrub::{Delivery, Scrubber};
+
+    use super::*;
+
+    #[test]
+    fn the_scrubber_finds_each_of_them() {
+        let secret = b"sk-live-4eC39HqLyjWDarjtT1zdp7dc";
+        let forms = of(secret);
+        assert_eq!(forms[0], secret);
+        for form in forms {
+            let mut scrubber = Scrubber::new(&[secret], Delivery::FixedTail);
+            let text = [b"<", &form[..], b">"].concat();
+            assert!(scrubber.redact(&text).is_some(), "{text:?}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 use std::{
     error::Error,
     fs,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,6 +11,7 @@ use dauth_dispatch::{AccessToken, DpopKey};
 use dauth_tests::{Enclave, Request, Stack, StackFile, Upstream};
 use http::Response;
 use http_body_util::Full;
+use tokio::sync::Mutex;
 
 use super::{direct::Direct, stack::SECRET};
 use crate::{
@@ -30,19 +32,23 @@ pub(super) async fn measure_into(stack: &Stack, report: &mut Report) -> Result<(
     let options = ["--bearer", "--allow", "GET /**"];
     let handle = stack.connect("bench", &upstream.base_url(), SECRET, &options);
     let mut direct = Direct::open(&file, &upstream.base_url()).await?;
+    let proxy = proxy(&file, &upstream).await?;
+    let mut proxied = Direct::open(&file, &proxy.base_url()).await?;
     let mut sealed = Sealed::open(stack, &file, &handle).await?;
 
-    let [mut directly, mut through, mut signing] = [const { Vec::new() }; 3];
+    let [mut directly, mut by_proxy, mut through, mut signing] = [const { Vec::new() }; 4];
     let mut used = None;
     for round in 0..WARM_UP + report.rounds {
         if round == WARM_UP {
             used = cpu_time(file.enclave.pid);
         }
-        let started = Instant::now();
-        if direct.call("/bench").await? != BODY {
-            return Err("the direct call failed".into());
+        for (client, times) in [(&mut direct, &mut directly), (&mut proxied, &mut by_proxy)] {
+            let started = Instant::now();
+            if client.call("/bench").await? != BODY {
+                return Err("a call without DAuth failed".into());
+            }
+            times.push(started.elapsed());
         }
-        directly.push(started.elapsed());
         let (signed, called) = sealed.call().await?;
         signing.push(signed);
         through.push(called);
@@ -51,9 +57,14 @@ pub(super) async fn measure_into(stack: &Stack, report: &mut Report) -> Result<(
 
     let timed = |mut times: Vec<Duration>| times.split_off(WARM_UP);
     let directly = Measured::new("direct call", Role::Floor, timed(directly));
+    let by_proxy = Measured::new(
+        "call through a proxy with the secret",
+        Role::Peer,
+        timed(by_proxy),
+    );
     let through = Measured::new("sealed call", Role::Subject, timed(through));
     let signing = Measured::new("the caller's proof, apart", Role::Subject, timed(signing));
-    for measured in [&through, &directly, &signing] {
+    for measured in [&through, &directly, &by_proxy, &signing] {
         report.medians.push(Line::elapsed(measured));
     }
     if let Some((before, after)) = used {
@@ -75,6 +86,21 @@ pub(super) async fn measure_into(stack: &Stack, report: &mut Report) -> Result<(
 
 async fn answer(_: Request) -> Response<Full<Bytes>> {
     Response::new(Full::from(BODY))
+}
+
+/// What is usual without DAuth: a proxy that holds the secret in the clear, ends TLS on either side,
+/// and checks nothing. It is in this process, so that no process has to be woken.
+async fn proxy(stack: &StackFile, upstream: &Upstream) -> Result<Upstream, Box<dyn Error>> {
+    let onward = Direct::open(stack, &upstream.base_url()).await?;
+    let onward = Arc::new(Mutex::new(onward));
+    let forward = move |request: Request| {
+        let onward = Arc::clone(&onward);
+        async move {
+            let body = onward.lock().await.call(request.uri.path()).await;
+            Response::new(Full::from(body.unwrap_or_default()))
+        }
+    };
+    Ok(Upstream::start(stack, &[], forward).await)
 }
 
 /// An owner who makes every request by hand.

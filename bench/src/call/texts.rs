@@ -97,3 +97,19 @@ impl Numbers {
         WORDS.get(index).copied().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_are_what_they_are_called() {
+        for text in [plain(), json(), dense(), base64_lines()] {
+            assert_eq!(text.len(), TEXT_BYTES);
+        }
+        let escapes = |text: &[u8]| text.iter().filter(|b| **b == b'\\').count();
+        assert_eq!(escapes(&plain()), 0);
+        assert!((20..60).contains(&(TEXT_BYTES / escapes(&json()))));
+        assert_eq!(TEXT_BYTES / escapes(&dense()), 7);
+    }
+}
