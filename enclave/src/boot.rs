@@ -16,7 +16,7 @@ use crate::{
     clock::{Clock, ClockError, now_s},
     event::{Event, Events},
     evidence::EvidenceService,
-    hardening::{MemoryLock, harden},
+    hardening::{MemoryLock, harden, keep_marking},
     host::{HostError, HostServices},
     keyset::{self, Announcement, Keeper, Keyset, KeysetContext, KeysetError, TrustedTime},
     kms::{
@@ -131,6 +131,7 @@ pub async fn run(
     let time: TrustedTime = Box::new(move || Some(trusted.trusted_now_s()?.saturating_mul(1000)));
     let keeper = Keeper::new(context, keyset, announcement, time, events.clone());
     let watching = tokio::spawn(keeper.clone().watch());
+    let marking = tokio::spawn(keep_marking());
     let (receipts, delivery) = Receipts::start(keeper.clone(), host.clone(), events.clone())?;
     let service = Service::new(
         &configuration,
@@ -148,6 +149,7 @@ pub async fn run(
         .serve(platform.transport, shutdown)
         .await;
     watching.abort();
+    marking.abort();
     // Calls have ended, or were cut off: what they left is signed for.
     delivery.finish().await;
     served.map_err(BootError::Ingress)

@@ -2,7 +2,11 @@
 //! one thing that it takes: all the descriptors that the hard limit grants.
 #![allow(unsafe_code)]
 
+mod dumps;
+
 use std::io;
+
+pub(crate) use self::dumps::keep_marking;
 
 /// Which protections hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +25,10 @@ pub enum MemoryLock {
     Unlocked,
 }
 
-/// Forbids core dumps and attaching, locks memory where the limit allows it, and raises the limit
-/// of descriptors.
+/// Forbids core dumps and attaching, empties what a dump would hold, locks memory where the limit
+/// allows it, and raises the limit of descriptors.
 pub fn harden() -> io::Result<Hardening> {
+    dumps::leave_out_every_kind()?;
     let none = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
@@ -33,6 +38,7 @@ pub fn harden() -> io::Result<Hardening> {
     // SAFETY: PR_SET_DUMPABLE takes one integer; the rest is ignored.
     check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) })?;
     raise_descriptor_limit()?;
+    dumps::mark_mappings()?;
     Ok(Hardening {
         memory_lock: lock_memory(),
     })
@@ -57,15 +63,24 @@ fn descriptor_limit() -> io::Result<libc::rlimit> {
     Ok(limit)
 }
 
-fn lock_memory() -> MemoryLock {
+/// Whether the limit lets this process lock its memory.
+pub fn memory_lock_limit() -> MemoryLock {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
     // SAFETY: the pointer is to a live `rlimit`.
     let known = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) } == 0;
-    // Under a finite limit, a later allocation would fail instead of this call.
-    if !known || limit.rlim_cur != libc::RLIM_INFINITY {
+    // Under a finite limit, a later allocation would fail instead of the lock.
+    if known && limit.rlim_cur == libc::RLIM_INFINITY {
+        MemoryLock::Locked
+    } else {
+        MemoryLock::Unlocked
+    }
+}
+
+fn lock_memory() -> MemoryLock {
+    if memory_lock_limit() == MemoryLock::Unlocked {
         return MemoryLock::Unlocked;
     }
     let flags = libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT;
@@ -97,5 +112,20 @@ mod tests {
         check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }).unwrap();
         raise_descriptor_limit().unwrap();
         assert_eq!(descriptor_limit().unwrap().rlim_cur, limit.rlim_max);
+    }
+
+    #[test]
+    fn a_hardened_process_is_not_dumpable_and_its_dump_would_be_empty() {
+        harden().unwrap();
+        // SAFETY: takes no pointer.
+        assert_eq!(unsafe { libc::prctl(libc::PR_GET_DUMPABLE) }, 0);
+        let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+        let core = limits
+            .lines()
+            .find(|line| line.starts_with("Max core file size"));
+        let core: Vec<&str> = core.unwrap().split_whitespace().collect();
+        assert_eq!(core[4..6], ["0", "0"]);
+        let filter = std::fs::read_to_string("/proc/self/coredump_filter").unwrap();
+        assert_eq!(filter.trim(), "00000000");
     }
 }

@@ -7,6 +7,7 @@ use std::{
 
 use dauth_enclave::{
     boot::{self, BootError},
+    hardening::{MemoryLock, memory_lock_limit},
     platform::{Platform, nsm::NsmAttester},
     trust::{LockAuthority, Trust},
 };
@@ -68,6 +69,7 @@ pub async fn run(
     configuration: Configuration,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), RunError> {
+    warn_of_unlocked_memory();
     let root_pem = read(&configuration.nsm_root_file)?;
     let invalid_root = || RunError::Certificate(configuration.nsm_root_file.clone());
     let root = SimulatorRoot::from_pem(&root_pem).map_err(|_| invalid_root())?;
@@ -92,6 +94,20 @@ pub async fn run(
         transport: Arc::new(transport),
     };
     Ok(boot::run(platform, trust, shutdown).await?)
+}
+
+/// An enclave has no swap; this machine may.
+#[allow(
+    clippy::print_stderr,
+    reason = "before the boot, stderr is all there is"
+)]
+fn warn_of_unlocked_memory() {
+    if memory_lock_limit() == MemoryLock::Unlocked {
+        eprintln!(
+            "simulated enclave: warning: the limit on locked memory (ulimit -l) is finite, so memory \
+             is not locked and may be written to swap"
+        );
+    }
 }
 
 fn roots(file: &Path) -> Result<Arc<RootCertStore>, RunError> {

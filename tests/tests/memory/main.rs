@@ -9,6 +9,7 @@
 )]
 
 mod ending;
+mod hardening;
 mod keys;
 mod matrix;
 mod mutations;

@@ -45,7 +45,8 @@ impl Sight {
 
 const IN_NAMESPACE: [&str; 2] = ["--user", "--map-root-user"];
 
-fn may_trace() -> bool {
+/// Whether this process has CAP_SYS_PTRACE.
+pub(crate) fn may_trace() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let effective = status
         .lines()
