@@ -16,8 +16,8 @@ fn boots(report: &Value) -> usize {
     report["boots"].as_array().unwrap().len()
 }
 
-/// A parent that dies loses no receipt, and an enclave that dies takes those of its last moment with
-/// it: here all had arrived. A receipt key that was replaced still vouches for what it signed.
+/// A parent and a control plane that die lose no receipt, and an enclave that dies takes those of its
+/// last moment with it: here all had arrived. A receipt key that was replaced still vouches for what it signed.
 #[tokio::test(flavor = "multi_thread")]
 async fn receipts_outlive_their_parent_their_enclave_and_their_key() {
     let scene = Scene::set().await;
@@ -25,13 +25,15 @@ async fn receipts_outlive_their_parent_their_enclave_and_their_key() {
         scene.called();
     }
     // At once: the enclave may not have handed them over yet.
-    let before = scene.stack.file().parent.pid;
-    kill(before);
-    wait_until("the parent is started again", || {
-        scene.stack.file().parent.pid != before
+    let before = scene.stack.file();
+    kill(before.parent.pid);
+    kill(before.control_plane.pid);
+    wait_until("the parties are started again", || {
+        let after = scene.stack.file();
+        after.parent.pid != before.parent.pid && after.control_plane.pid != before.control_plane.pid
     });
     wait_until("calls go on", || scene.call().code == 0);
-    // A call that the parent's death cut off may have left a receipt as well: the ordinals tell.
+    // A call that their death cut off may have left a receipt as well: the ordinals tell.
     let expected = 3 + 1;
     wait_until("receipts arrive", || {
         scene
