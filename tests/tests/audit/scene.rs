@@ -3,7 +3,7 @@ use std::{fs, path::PathBuf};
 
 use bytes::Bytes;
 use dauth_client::{CallBody, CallRequest, Owner, Profile};
-use dauth_protocol::audit::ReceiptsPage;
+use dauth_protocol::audit::{ReceiptsPage, StoredReceipt};
 use dauth_tests::{Chunks, Ran, Request, Stack, Upstream, wait_until};
 use http::{HeaderMap, Method, Response};
 use serde_json::Value;
@@ -66,20 +66,17 @@ impl Scene {
         serde_json::from_str(&self.fetched(&[])).unwrap()
     }
 
-    /// Waits until this scene's connection has so many receipts, and fetches all that there are.
-    pub(crate) fn after(&self, receipts: usize) -> ReceiptsPage {
-        let of_this = |page: &ReceiptsPage| {
-            let of_all = page.receipts.iter();
-            let of_this = of_all.filter(|r| r.details.handle.as_str() == self.handle);
-            of_this.count()
-        };
-        let mut page = self.page();
-        wait_until("receipts arrive", || {
-            page = self.page();
-            of_this(&page) >= receipts
-        });
-        assert_eq!(of_this(&page), receipts);
-        page
+    /// How many receipts this scene's connection has.
+    pub(crate) fn count(&self) -> usize {
+        let receipts = self.page().receipts;
+        let of_this = |r: &&StoredReceipt| r.details.handle.as_str() == self.handle;
+        receipts.iter().filter(of_this).count()
+    }
+
+    /// Waits until this scene's connection has so many receipts.
+    pub(crate) fn arrived(&self, receipts: usize) {
+        wait_until("receipts arrive", || self.count() >= receipts);
+        assert_eq!(self.count(), receipts);
     }
 
     /// A file in the stack's directory.

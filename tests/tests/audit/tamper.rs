@@ -105,10 +105,10 @@ async fn whatever_is_done_to_receipts_is_found() {
     for _ in 1..CALLS {
         scene.called();
     }
-    scene.after(CALLS - 1);
+    scene.arrived(CALLS - 1);
     // The last one stands in a batch of its own.
     scene.called();
-    scene.after(CALLS);
+    scene.arrived(CALLS);
     let handle = scene.handle.as_str();
     let text = scene.fetched(&["--handle", handle]);
     let ran = scene.verified(&text, &[]);
