@@ -56,12 +56,15 @@ impl ReceiptKey {
     }
 
     /// A key for another purpose, which `info` names: HKDF-SHA256 (RFC 5869) of the scalar.
-    pub(crate) fn derive<const N: usize>(&self, info: &[u8]) -> Result<[u8; N], ReceiptKeyError> {
-        let mut derived = [0; N];
+    pub(crate) fn derive<const N: usize>(
+        &self,
+        info: &[u8],
+    ) -> Result<Zeroizing<[u8; N]>, ReceiptKeyError> {
+        let mut derived = Zeroizing::new([0; N]);
         Salt::none(HKDF_SHA256)
             .extract(self.scalar.as_slice())
             .expand(&[info], Length::<N>)
-            .and_then(|okm| okm.fill(&mut derived))
+            .and_then(|okm| okm.fill(derived.as_mut_slice()))
             .map_err(|_| ReceiptKeyError)?;
         Ok(derived)
     }

@@ -6,6 +6,7 @@ use dauth_protocol::{
 };
 use http::Method;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::{
     keyset::{ReceiptKey, ReceiptKeyError},
@@ -69,10 +70,10 @@ impl Entry {
     ) -> Result<CallReceipt, ReceiptKeyError> {
         let subject = &self.subject;
         let path_key = subject.derive::<32>(PATH_PURPOSE, key)?;
-        let path_key = hmac::Key::new(hmac::HMAC_SHA256, &path_key);
+        let path_key = hmac::Key::new(hmac::HMAC_SHA256, path_key.as_slice());
         let path_hash = hmac::sign(&path_key, subject.path.as_str().as_bytes());
         let path_hash: [u8; 32] = path_hash.as_ref().try_into().map_err(|_| ReceiptKeyError)?;
-        let mark_key = MarkKey::from(subject.derive::<16>(MARK_PURPOSE, key)?);
+        let mark_key = MarkKey::from(*subject.derive::<16>(MARK_PURPOSE, key)?);
         Ok(CallReceipt {
             layout: 1,
             boot: place.boot,
@@ -108,7 +109,7 @@ impl Subject {
         &self,
         purpose: &[u8],
         key: &ReceiptKey,
-    ) -> Result<[u8; N], ReceiptKeyError> {
+    ) -> Result<Zeroizing<[u8; N]>, ReceiptKeyError> {
         let mut info = purpose.to_vec();
         let Owner {
             issuer, subject, ..
