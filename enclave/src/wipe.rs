@@ -1,9 +1,23 @@
 //! Memory for secrets that is wiped when it is let go.
+#[cfg(test)]
+mod secrecy;
+
 use core::ops::Deref;
 
 /// Bytes that are wiped when they are cleared, moved to a larger buffer, or dropped.
 ///
-/// There is no Debug, Clone or Serialize.
+/// There is no Debug, Clone or Serialize, as in no other type that holds a secret
+/// (`wipe/secrecy.rs`, which does not compile otherwise):
+///
+/// ```compile_fail,E0277
+/// println!("{:?}", dauth_enclave::wipe::WipedBuffer::copy_of(b"secret"));
+/// ```
+/// ```compile_fail,E0599
+/// let copy = dauth_enclave::wipe::WipedBuffer::copy_of(b"secret").clone();
+/// ```
+/// ```
+/// assert_eq!(*dauth_enclave::wipe::WipedBuffer::copy_of(b"secret"), *b"secret");
+/// ```
 pub struct WipedBuffer {
     bytes: Vec<u8>,
 }
