@@ -12,6 +12,7 @@ use super::*;
 
 mod calls;
 mod enclave;
+mod stop;
 
 /// A body of which nothing comes.
 struct Silent;

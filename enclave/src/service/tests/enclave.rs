@@ -85,6 +85,12 @@ impl Enclave {
         }
     }
 
+    /// The service itself, and the books that it writes.
+    pub(super) fn into_parts(self) -> (Service, Books) {
+        let service = Arc::try_unwrap(self.service).ok().expect("idle");
+        (service, self.books)
+    }
+
     /// An owner's `GET /me`, with the record of this header in the vault.
     pub(super) fn asked(&self, header: &RecordHeader) -> Asked {
         let serving = self.books.keeper.current();
@@ -160,7 +166,7 @@ impl Enclave {
         }
     }
 
-    fn request(&self, asked: &Asked) -> Request<Full<Bytes>> {
+    pub(super) fn request(&self, asked: &Asked) -> Request<Full<Bytes>> {
         let token = self.parties.token(&asked.claims);
         let path = format!("/v1/connections/{HANDLE}{}", asked.path);
         let proof = Proof {
