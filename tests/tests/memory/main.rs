@@ -11,6 +11,7 @@
 mod ending;
 mod hardening;
 mod keys;
+mod looked;
 mod matrix;
 mod mutations;
 mod sight;

@@ -1,10 +1,5 @@
 //! Every way in which a call can end, at one time, in one stack.
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use dauth_client::{
@@ -12,7 +7,6 @@ use dauth_client::{
     Rotation, Secret,
 };
 use dauth_protocol::{Handle, Injection, policy::Limits};
-use dauth_simulator::memory::{Found, Needles, forms_of};
 use dauth_tests::{Chunks, Stack};
 use http::{HeaderMap, Method, Response};
 use http_body_util::BodyExt;
@@ -21,6 +15,7 @@ use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
     ending::{Ending, Outcome},
+    looked::{Looked, assert_nowhere_on_disk, look, needles},
     upstream::{Upstream, reply::MAX_RESPONSE_BYTES},
 };
 
@@ -28,22 +23,6 @@ use crate::{
 const GONE_AFTER: Duration = Duration::from_secs(10);
 /// Time on a busy machine for what has been started.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Which credential a needle is of, by how its call ends, and in which form.
-pub(crate) type Label = (Ending, &'static str);
-
-/// What was found where.
-pub(crate) type Held = Vec<(&'static str, Found<Label>)>;
-
-/// What the calls of a matrix left.
-pub(crate) struct Looked {
-    /// While every call that can be held was under way.
-    pub(crate) during: Held,
-    /// Ten seconds after the last one ended.
-    pub(crate) after: Held,
-    /// Connections to the upstream that are open then.
-    pub(crate) pooled: usize,
-}
 
 /// A credential and what becomes of it.
 struct Cell {
@@ -213,96 +192,5 @@ async fn read(response: Response<Incoming>) -> (Outcome, String) {
     match response.into_body().collect().await {
         Ok(_) => (Outcome::Answered(status), told),
         Err(error) => (Outcome::BrokenOff, format!("{told}: {error}")),
-    }
-}
-
-fn needles(credentials: &[(Ending, String)]) -> Needles<Label> {
-    let needles = credentials.iter().flat_map(|(ending, secret)| {
-        let forms = forms_of(secret.as_bytes()).into_iter();
-        forms.map(move |(form, needle)| ((*ending, form), needle))
-    });
-    Needles::new(needles).unwrap()
-}
-
-/// Where the needles are, by process.
-fn look(stack: &Stack, needles: &Needles<Label>) -> Held {
-    let mut held = Held::new();
-    for (party, pid) in stack.file().pids() {
-        let found = tokio::task::block_in_place(|| needles.scan(pid));
-        let found = found.unwrap_or_else(|error| panic!("{party}: {error}"));
-        held.extend(found.into_iter().map(|found| (party, found)));
-    }
-    held
-}
-
-fn assert_nowhere_on_disk(stack: &Stack, needles: &Needles<Label>) {
-    for file in files_below(stack.dir()) {
-        let found = needles.find_in(&fs::read(&file).unwrap_or_default());
-        assert!(found.is_empty(), "{} holds {found:?}", file.display());
-    }
-}
-
-fn files_below(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    entries
-        .flat_map(|path| {
-            if path.is_dir() {
-                files_below(&path)
-            } else {
-                vec![path]
-            }
-        })
-        .filter(|path| path.is_file())
-        .collect()
-}
-
-impl Looked {
-    /// The positive control: the enclave held each credential whose call was held, as it is or as
-    /// it is sent, and no other process held any.
-    pub(crate) fn assert_seen_during(&self, endings: &[Ending]) {
-        for ending in endings.iter().filter(|ending| ending.is_held()) {
-            let is_seen = self
-                .during
-                .iter()
-                .any(|(party, found)| *party == "enclave" && found.form.0 == *ending);
-            assert!(is_seen, "{ending:?}: the scan is blind");
-        }
-        let others = self.during.iter().filter(|(party, _)| *party != "enclave");
-        let others: Vec<_> = others.collect();
-        assert!(others.is_empty(), "during the calls: {others:#?}");
-    }
-
-    /// Nothing is left, in any process.
-    pub(crate) fn assert_nothing_after(&self) {
-        let after = &self.after;
-        assert!(after.is_empty(), "ten seconds after: {after:#?}");
-    }
-
-    /// The enclave still has the credential of the call that ended so.
-    pub(crate) fn assert_found_after(&self, ending: Ending) {
-        let mut left = self
-            .after
-            .iter()
-            .filter(|(_, found)| found.form.0 == ending);
-        let Some((party, found)) = left.next() else {
-            panic!("{ending:?}: the scan does not see what is left");
-        };
-        assert_eq!(*party, "enclave", "{found:?}");
-        println!(
-            "{ending:?}: {} places, the first {:?} at {:x} in {}",
-            1 + left.count(),
-            found.form.1,
-            found.address,
-            found.mapping
-        );
-    }
-
-    /// Nothing is left but of the call that ended so.
-    pub(crate) fn assert_nothing_after_but(&self, ending: Ending) {
-        let after = self.after.iter();
-        let others: Vec<_> = after.filter(|(_, found)| found.form.0 != ending).collect();
-        assert!(others.is_empty(), "ten seconds after: {others:#?}");
     }
 }

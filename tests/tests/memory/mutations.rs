@@ -2,11 +2,7 @@
 use dauth_protocol::Injection;
 use dauth_tests::{Stack, mutated_binaries};
 
-use crate::{
-    ending::Ending,
-    matrix::{self, Looked},
-    sight::Sight,
-};
+use crate::{ending::Ending, looked::Looked, matrix, sight::Sight};
 
 /// The calls of a matrix on an enclave with this fault; none, when there is no looking into it.
 async fn look_into(mutation: &str, injection: &Injection, endings: &[Ending]) -> Looked {
