@@ -5,6 +5,7 @@ use std::{
     future::pending,
     io,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
@@ -19,13 +20,16 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::{io::duplex, sync::mpsc};
+use tokio::{io::duplex, sync::mpsc, time::timeout};
 
 use super::*;
 use crate::{
     keyset::tests::fleet::Fleet,
     platform::{BoxFuture, BoxStream, Transport},
 };
+
+/// Longer than any pause between two batches: a test that waits in vain fails.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a parent does with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +109,8 @@ impl Books {
 
     /// The bytes of the next batch that came.
     pub(crate) async fn batch(&mut self) -> Bytes {
-        self.batches.recv().await.unwrap()
+        let batch = timeout(BATCH_TIMEOUT, self.batches.recv()).await;
+        batch.expect("a batch comes").unwrap()
     }
 
     /// The bytes of a batch that has come already.
