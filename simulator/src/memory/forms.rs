@@ -1,7 +1,7 @@
 //! The forms in which a secret may lie in memory.
 //!
-//! Each half of the secret is looked for on its own, so that a whole that was overwritten in part
-//! is found as well.
+//! Pieces of the secret are looked for on their own, so that a whole that was overwritten in part
+//! is found as well: its halves, or eight samples of a long one.
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 
 mod huffman;
@@ -24,18 +24,36 @@ pub const FORMS: [&str; 11] = [
 /// Whatever is shorter is not unlikely enough to be there by chance.
 const MIN_NEEDLE_BYTES: usize = 12;
 
-/// The needles of a secret: both halves of it, in each form and at each alignment. Letters of
-/// either case are left to the search.
+/// A longer secret is sampled.
+const MAX_HALVED_BYTES: usize = 80;
+const SAMPLES: usize = 8;
+const SAMPLE_BYTES: usize = 32;
+
+/// The needles of a secret: pieces of it, in each form and at each alignment. Letters of either
+/// case are left to the search.
 pub fn forms_of(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
-    let (first, last) = secret.split_at(secret.len() / 2);
     let mut needles: Vec<(&'static str, Vec<u8>)> = Vec::new();
-    for (form, needle) in [first, last].into_iter().flat_map(of_text) {
+    for (form, needle) in pieces(secret).into_iter().flat_map(of_text) {
         let is_new = needles.iter().all(|(_, known)| *known != needle);
         if is_new && needle.len() >= MIN_NEEDLE_BYTES {
             needles.push((form, needle));
         }
     }
     needles
+}
+
+fn pieces(secret: &[u8]) -> Vec<&[u8]> {
+    if secret.len() <= MAX_HALVED_BYTES {
+        let (first, last) = secret.split_at(secret.len() / 2);
+        return vec![first, last];
+    }
+    let last = secret.len() - SAMPLE_BYTES;
+    (0..SAMPLES)
+        .filter_map(|number| {
+            let from = last * number / (SAMPLES - 1);
+            secret.get(from..from + SAMPLE_BYTES)
+        })
+        .collect()
 }
 
 fn of_text(text: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
@@ -128,6 +146,17 @@ pub(super) mod tests {
             ));
         }
         planted
+    }
+
+    #[test]
+    fn a_long_secret_is_sampled_from_its_first_byte_to_its_last() {
+        let secret: Vec<u8> = (0..=255).collect();
+        let pieces = pieces(&secret);
+        assert_eq!(pieces.len(), SAMPLES);
+        assert_eq!(pieces.first().unwrap().first(), Some(&0));
+        assert_eq!(pieces.last().unwrap().last(), Some(&255));
+        let halves = super::pieces(&secret[..41]);
+        assert_eq!(halves.concat(), &secret[..41]);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) async fn run(stack: &Stack, injection: &Injection, endings: &[Ending]
     let mut credentials = Vec::new();
     let mut calls = Vec::new();
     for ending in endings {
-        let secret = random_secret();
+        let secret = random_secret(injection);
         let new = NewConnection {
             name: format!("{ending:?}"),
             policy: policy(&upstream.base_url(*ending), injection.clone(), *ending),
@@ -52,7 +52,7 @@ pub(crate) async fn run(stack: &Stack, injection: &Injection, endings: &[Ending]
         });
     }
     // Used by no call, but admitted: what is rotated in.
-    let next = random_secret();
+    let next = random_secret(injection);
     credentials.push((Ending::Rotated, next.clone()));
     let needles = needles(&credentials);
     let under_way: Vec<_> = calls
@@ -87,11 +87,19 @@ pub(crate) async fn run(stack: &Stack, injection: &Injection, endings: &[Ending]
     }
 }
 
-/// A random secret with characters that every encoding changes, in both halves.
-fn random_secret() -> String {
-    let mut random = [0; 24];
-    aws_lc_rs::rand::fill(&mut random).unwrap();
-    format!("s3/+{}/=+~", hex::encode(random))
+/// A random secret with characters that every encoding changes, in each part of it. In a header
+/// field it is long, as tokens of some issuers are.
+fn random_secret(injection: &Injection) -> String {
+    let parts = match injection {
+        Injection::Header { .. } => 100,
+        _ => 2,
+    };
+    let part = || {
+        let mut random = [0; 12];
+        aws_lc_rs::rand::fill(&mut random).unwrap();
+        format!("/+{}=~", hex::encode(random))
+    };
+    (0..parts).map(|_| part()).collect()
 }
 
 fn sealable(secret: &str) -> Secret {
