@@ -9,6 +9,7 @@
 //! Bytes are held back until no form that begins in them could still be incomplete. Only events of
 //! a stream are let out at once; then what went out last is remembered, so that a form which began
 //! in it is not completed.
+mod alphabet;
 mod body;
 mod decode;
 mod entity;
@@ -22,6 +23,7 @@ mod oracle;
 mod prefilter;
 #[cfg(test)]
 mod properties;
+mod release;
 mod rendering;
 mod search;
 #[cfg(test)]
@@ -43,6 +45,7 @@ use self::{
     escape::MAX_ESCAPE_BYTES,
     form::Forms,
     lines::Lines,
+    release::{Shown, release},
     search::{MAX_BOUNDARY_BYTES, Views},
 };
 use crate::wipe::WipedBuffer;
@@ -63,6 +66,12 @@ const LINE_EXPANSION: usize = 4;
 /// the whole tail again. So an upstream that sends single bytes cannot make it dear, and the work
 /// stays linear in the body, however long the secret is.
 const MIN_RELEASED_BYTES: usize = 512;
+
+/// An event that is let out at once has what went out before it searched once more. So many bytes
+/// may be searched for that, and so many for each byte that comes: what an upstream makes of tiny
+/// events waits for the next of them, and the work stays linear.
+const EVENT_CREDIT: usize = 4 * 1024 * 1024;
+const EVENT_CREDIT_PER_BYTE: usize = 64;
 
 /// How bytes are held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +101,10 @@ pub struct Scrubber {
     out_to: usize,
     /// How much of the tail's start is dealt with: what is not out has a marker in its place.
     dealt_to: usize,
+    /// Where the last whole event in the tail ends.
+    event_to: usize,
+    /// How many bytes may be searched so that events pass at once.
+    event_credit: usize,
     acted: bool,
 }
 
@@ -105,6 +118,8 @@ impl Scrubber {
             tail: WipedBuffer::with_capacity(0),
             out_to: 0,
             dealt_to: 0,
+            event_to: 0,
+            event_credit: EVENT_CREDIT,
             acted: false,
         };
         scrubber.deliver(delivery);
@@ -171,21 +186,20 @@ impl Scrubber {
     }
 
     fn hits(&self, text: &[u8]) -> Vec<Range<usize>> {
-        Views::new(text, Lines::OfText, End::Closed).hits(&self.forms)
+        Views::new(text, Lines::OfText, self.forms.alphabet(), End::Closed).hits(&self.forms)
     }
 
     fn advance(&mut self, chunk: &[u8], end: End, out: &mut Vec<u8>) {
-        let before = self.tail.len();
-        self.tail.append(chunk);
+        self.take(chunk);
         let cut = match end {
-            End::Open => self.releasable(before),
+            End::Open => self.releasable(),
             End::Closed => self.tail.len(),
         };
         if end == End::Open && cut <= self.out_to {
             return;
         }
         let window = std::mem::replace(&mut self.tail, WipedBuffer::with_capacity(0));
-        let views = Views::new(&window, self.lines, end);
+        let views = Views::new(&window, self.lines, self.forms.alphabet(), end);
         let hits = views.hits(&self.forms);
         self.acted |= !hits.is_empty();
         // Decoding begins anew where the next window begins, so no escape may lie across that.
@@ -193,7 +207,7 @@ impl Scrubber {
             (End::Closed, _) => (cut, cut),
             (End::Open, Delivery::FixedTail) => (views.boundary(cut), views.boundary(cut)),
             (End::Open, Delivery::WholeEvents) => {
-                let remembered = cut.saturating_sub(self.held_back());
+                let remembered = cut.saturating_sub(self.remembered());
                 (cut, views.boundary(remembered))
             }
         };
@@ -204,24 +218,47 @@ impl Scrubber {
         let dealt_to = release(&window, &hits, self.dealt_to..cut, shown, out);
         self.out_to = cut - next;
         self.dealt_to = dealt_to - next;
+        self.event_to = self.event_to.saturating_sub(next);
         self.tail = WipedBuffer::copy_of(window.get(next..).unwrap_or_default());
     }
 
+    fn take(&mut self, chunk: &[u8]) {
+        let before = self.tail.len();
+        self.tail.append(chunk);
+        if self.delivery == Delivery::WholeEvents {
+            // A blank line may have begun before.
+            let end = end_of_events(&self.tail, before.saturating_sub(2));
+            self.event_to = end.unwrap_or(self.event_to);
+            let more = chunk.len().saturating_mul(EVENT_CREDIT_PER_BYTE);
+            self.event_credit = EVENT_CREDIT.min(self.event_credit.saturating_add(more));
+        }
+    }
+
     /// How much of an open window may leave: all but the tail, or all up to the last event's end.
-    /// Its first `before` bytes were there before.
-    fn releasable(&self, before: usize) -> usize {
+    fn releasable(&mut self) -> usize {
         let held_back = self.held_back();
         let all_but_tail = self.tail.len().saturating_sub(held_back);
         let all_but_tail = match all_but_tail.saturating_sub(self.out_to) {
             few if few < MIN_RELEASED_BYTES.max(held_back / 2) => 0,
             _ => all_but_tail,
         };
-        match self.delivery {
-            Delivery::FixedTail => all_but_tail,
-            Delivery::WholeEvents => {
-                all_but_tail.max(end_of_events(&self.tail, before.saturating_sub(2)))
-            }
+        if self.event_to <= self.out_to.max(all_but_tail) {
+            return all_but_tail;
         }
+        match self.event_credit.checked_sub(self.tail.len()) {
+            Some(rest) => {
+                self.event_credit = rest;
+                self.event_to
+            }
+            None => all_but_tail,
+        }
+    }
+
+    /// How much is remembered of what is out: any form of a short secret, and of a long one a form
+    /// that is not escaped throughout.
+    fn remembered(&self) -> usize {
+        self.held_back()
+            .min(LINE_EXPANSION * self.forms.longest_needle() + 1024)
     }
 
     /// Longer than any form, with what is around it, escaped throughout or broken over lines.
@@ -232,50 +269,14 @@ impl Scrubber {
     }
 }
 
-/// What the caller has of the bytes before a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shown {
-    AsSent,
-    Redacted,
-}
-
-/// Appends a part of `window` to `out`, each hit replaced by a marker; `shown` is what stands
-/// before it. Returns how far the bytes are dealt with: the part's end, or the end of the hit that
-/// lies across it.
-fn release(
-    window: &[u8],
-    hits: &[Range<usize>],
-    part: Range<usize>,
-    shown: Shown,
-    out: &mut Vec<u8>,
-) -> usize {
-    let mut at = part.start;
-    let of_part = |hit: &&Range<usize>| hit.end > part.start;
-    let hits = hits.iter().take_while(|hit| hit.start < part.end);
-    for hit in hits.filter(of_part) {
-        let goes_on = hit.start < at && shown == Shown::Redacted;
-        if !goes_on {
-            // Where its beginning is out, the rest goes.
-            out.extend_from_slice(window.get(at..hit.start).unwrap_or_default());
-            out.extend_from_slice(REDACTED);
-        }
-        at = hit.end;
-    }
-    if at < part.end {
-        out.extend_from_slice(window.get(at..part.end).unwrap_or_default());
-    }
-    at.max(part.end)
-}
-
 /// The end of the last blank line (WHATWG HTML section 9.2.5: CRLF, LF or CR end a line) that
 /// begins at `from` or later.
-fn end_of_events(window: &[u8], from: usize) -> usize {
+fn end_of_events(window: &[u8], from: usize) -> Option<usize> {
     let part = window.get(from..).unwrap_or_default();
     [&b"\n\n"[..], b"\n\r\n", b"\r\r"]
         .into_iter()
         .filter_map(|blank| memchr::memmem::rfind(part, blank).map(|at| from + at + blank.len()))
         .max()
-        .unwrap_or(0)
 }
 
 const _: () = assert!(MAX_BOUNDARY_BYTES > MAX_ESCAPE_BYTES);

@@ -35,7 +35,7 @@ fn named(from: &[u8]) -> Parsed {
     let (name, rest) = head.split_at(length);
     match (rest.first(), meaning(name)) {
         (None, _) if head.len() < MAX_ESCAPE_BYTES - 1 => Parsed::Incomplete,
-        (Some(b';'), Some(meaning)) => Parsed::Escape(length + 2, meaning),
+        (Some(b';'), Some(meaning)) => Parsed::escape(length + 2, meaning),
         _ => Parsed::Literal,
     }
 }

@@ -19,7 +19,7 @@ pub(super) const MAX_ESCAPE_BYTES: usize = 18;
 /// What stands at an introducing character.
 pub(super) enum Parsed {
     /// An escape of so many bytes, and what it means.
-    Escape(usize, Meaning),
+    Escape(u8, Meaning),
     /// No escape.
     Literal,
     /// More bytes are needed to tell.
@@ -27,7 +27,15 @@ pub(super) enum Parsed {
 }
 
 /// Up to four bytes.
-pub(super) struct Meaning([u8; 4], usize);
+#[derive(Clone, Copy)]
+pub(super) struct Meaning([u8; 4], u8);
+
+impl Parsed {
+    /// An escape of `length` bytes.
+    pub(super) fn escape(length: usize, meaning: Meaning) -> Self {
+        u8::try_from(length).map_or(Self::Literal, |length| Self::Escape(length, meaning))
+    }
+}
 
 impl Scheme {
     /// The character that every escape begins with.
@@ -136,10 +144,13 @@ pub(super) struct Digits {
 impl Digits {
     /// Reads up to `most` digits at `at`.
     pub(super) fn read(from: &[u8], at: usize, radix: u32, most: usize) -> Self {
-        let digit = |byte: &u8| char::from(*byte).to_digit(radix);
         let digits = from.get(at..).unwrap_or_default();
         let (mut value, mut count) = (0_u32, 0);
-        for digit in digits.iter().take(most).map_while(digit) {
+        for digit in digits
+            .iter()
+            .take(most)
+            .map_while(|byte| digit(*byte, radix))
+        {
             value = value.saturating_mul(radix).saturating_add(digit);
             count += 1;
         }
@@ -163,16 +174,26 @@ impl Digits {
     /// An escape of `length` bytes, if there are digits and they mean something.
     pub(super) fn escape(&self, length: usize, meaning: impl Fn(u32) -> Option<Meaning>) -> Parsed {
         match meaning(self.value) {
-            Some(meaning) if self.count > 0 => Parsed::Escape(length, meaning),
+            Some(meaning) if self.count > 0 => Parsed::escape(length, meaning),
             _ => Parsed::Literal,
         }
     }
 }
 
+fn digit(byte: u8, radix: u32) -> Option<u32> {
+    let value = match byte {
+        b'0'..=b'9' => byte - b'0',
+        b'a'..=b'f' => byte - b'a' + 10,
+        b'A'..=b'F' => byte - b'A' + 10,
+        _ => return None,
+    };
+    Some(u32::from(value)).filter(|value| *value < radix)
+}
+
 impl Meaning {
     /// The bytes.
     pub(super) fn bytes(&self) -> &[u8] {
-        self.0.get(..self.1).unwrap_or_default()
+        self.0.get(..usize::from(self.1)).unwrap_or_default()
     }
 
     /// One or two bytes.
@@ -181,7 +202,11 @@ impl Meaning {
         for (place, byte) in all.iter_mut().zip(bytes) {
             *place = byte;
         }
-        Self(all, N.min(4))
+        Self(all, Self::length(N))
+    }
+
+    fn length(length: usize) -> u8 {
+        u8::try_from(length.min(4)).unwrap_or_default()
     }
 
     fn byte(value: u32) -> Option<Self> {
@@ -192,6 +217,6 @@ impl Meaning {
     pub(super) fn character(value: u32) -> Option<Self> {
         let mut bytes = [0; 4];
         let length = char::from_u32(value)?.encode_utf8(&mut bytes).len();
-        Some(Self(bytes, length))
+        Some(Self(bytes, Self::length(length)))
     }
 }

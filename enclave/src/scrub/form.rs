@@ -1,7 +1,10 @@
 //! The forms in which a server may render a secret.
 use core::ops::Range;
 
+use memchr::memmem;
+
 use super::{
+    alphabet::Alphabet,
     lines::{is_blank, without_breaks},
     occurrence::occurrences,
     prefilter::Prefilter,
@@ -14,6 +17,7 @@ pub(super) struct Forms {
     bytes: WipedBuffer,
     forms: Vec<Form>,
     prefilter: Prefilter,
+    alphabet: Alphabet,
     longest_needle: usize,
     longest: usize,
     has_blank_line: bool,
@@ -24,6 +28,16 @@ pub(super) struct Forms {
 struct Form {
     at: Range<usize>,
     around: Around,
+    whose: Whose,
+}
+
+/// Which needle a form is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// One that holds no other.
+    Own,
+    /// One that holds another, of which there are forms.
+    Containing,
 }
 
 /// Base64 characters that the secret shares with its neighbours: the rest of the touched quanta.
@@ -59,6 +73,12 @@ impl Forms {
             }
         }
         gathered.into_forms(needles)
+    }
+
+    /// What forms consist of. What stands before or after a needle within another one does not
+    /// count: without it, that one is still found for the most part.
+    pub(super) fn alphabet(&self) -> &Alphabet {
+        &self.alphabet
     }
 
     /// The length of the longest needle.
@@ -107,6 +127,8 @@ impl Forms {
 struct Gathered {
     bytes: WipedBuffer,
     forms: Vec<Form>,
+    /// Whose are added.
+    whose: Whose,
 }
 
 impl Gathered {
@@ -115,20 +137,27 @@ impl Gathered {
         Self {
             bytes: WipedBuffer::with_capacity(bytes),
             forms: Vec::with_capacity(8 * needles.len()),
+            whose: Whose::Own,
         }
     }
 
     fn into_forms(self, needles: &[&[u8]]) -> Forms {
-        let Self { bytes, forms } = self;
+        let Self { bytes, forms, .. } = self;
         let slices = forms
             .iter()
             .map(|form| bytes.get(form.at.clone()).unwrap_or_default());
-        let prefilter = Prefilter::new(slices);
+        let prefilter = Prefilter::new(slices.clone());
+        let own = forms
+            .iter()
+            .zip(slices)
+            .filter(|(form, _)| form.whose == Whose::Own);
+        let alphabet = Alphabet::new(own.map(|(_, bytes)| bytes));
         let is_blank_line = |pair: &[u8]| matches!(pair, b"\n\n" | b"\n\r" | b"\r\r");
         let has_blank_line = |n: &&[u8]| n.windows(2).any(is_blank_line);
-        let has_data = |n: &&[u8]| memchr::memmem::find(n, b"data:").is_some();
+        let has_data = |n: &&[u8]| memmem::find(n, b"data:").is_some();
         Forms {
             prefilter,
+            alphabet,
             longest_needle: needles.iter().map(|n| n.len()).max().unwrap_or(0),
             longest: forms.iter().map(|form| form.at.len()).max().unwrap_or(0),
             has_blank_line: needles.iter().any(has_blank_line),
@@ -210,6 +239,7 @@ impl Gathered {
             self.forms.push(Form {
                 at: start..self.bytes.len(),
                 around,
+                whose: self.whose,
             });
         }
     }

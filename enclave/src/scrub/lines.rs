@@ -14,13 +14,16 @@ pub(super) enum Lines {
 }
 
 impl Lines {
-    /// The length of the break at the start of `from`, a line end, without indentation.
+    /// The length of the break at the start of `from`, one line end or several, without
+    /// indentation.
     pub(super) fn break_length(self, from: &[u8]) -> usize {
         const DATA: &[u8] = b"data:";
-        let next_line = from.get(1..).unwrap_or_default();
+        let is_line_end = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+        let line_ends = from.iter().take_while(is_line_end).count();
+        let next_line = from.get(line_ends..).unwrap_or_default();
         match self {
-            Self::OfEvents if next_line.starts_with(DATA) => 1 + DATA.len(),
-            Self::OfEvents | Self::OfText => 1,
+            Self::OfEvents if next_line.starts_with(DATA) => line_ends + DATA.len(),
+            Self::OfEvents | Self::OfText => line_ends,
         }
     }
 }

@@ -3,6 +3,7 @@ use core::ops::Range;
 
 use super::{
     End,
+    alphabet::Alphabet,
     escape::Scheme,
     form::{Around, Forms},
     lines::Lines,
@@ -28,6 +29,7 @@ pub(super) const MAX_BOUNDARY_BYTES: usize = 1024;
 /// Forms have no line breaks either, so that one which came without any is found in the same place.
 pub(super) struct Views<'w> {
     window: &'w [u8],
+    alphabet: &'w Alphabet,
     end: End,
     views: Vec<(View, Parent)>,
     /// The window without line breaks.
@@ -43,14 +45,15 @@ enum Parent {
 
 impl<'w> Views<'w> {
     /// Decodes `window` by each scheme alone, and by all in turn.
-    pub(super) fn new(window: &'w [u8], lines: Lines, end: End) -> Self {
+    pub(super) fn new(window: &'w [u8], lines: Lines, alphabet: &'w Alphabet, end: End) -> Self {
         let mut views = Self {
             window,
+            alphabet,
             end,
             views: Vec::new(),
             joined: Parent::Window,
         };
-        if let Some(view) = View::without_breaks(window, lines) {
+        if let Some(view) = View::without_breaks(window, lines, alphabet) {
             views.joined = views.add(view, Parent::Window);
         }
         let joined = views.joined;
@@ -62,6 +65,8 @@ impl<'w> Views<'w> {
         for (step, scheme) in CHAIN.into_iter().enumerate() {
             let next = match alone.get(step) {
                 Some(known) if latest == joined => *known,
+                // Nothing was decoded since by any other scheme.
+                _ if views.is_done(scheme, latest) => None,
                 _ => views.decode(scheme, latest),
             };
             latest = next.unwrap_or(latest);
@@ -69,8 +74,17 @@ impl<'w> Views<'w> {
         views
     }
 
+    /// Whether a view was decoded by this scheme, and nothing of it is left.
+    fn is_done(&self, scheme: Scheme, of: Parent) -> bool {
+        let Parent::View(index) = of else {
+            return false;
+        };
+        let view = self.views.get(index);
+        view.is_some_and(|(view, _)| view.done() == Some(scheme))
+    }
+
     fn decode(&mut self, scheme: Scheme, parent: Parent) -> Option<Parent> {
-        let view = View::decode(scheme, self.decoded(parent), self.end)?;
+        let view = View::decode(scheme, self.decoded(parent), self.alphabet, self.end)?;
         Some(self.add(view, parent))
     }
 
@@ -221,7 +235,8 @@ mod tests {
     #[test]
     fn a_boundary_is_where_no_escape_lies_across() {
         let window = br"a\u0026#34;b%41c";
-        let views = Views::new(window, Lines::OfText, End::Closed);
+        let alphabet = Alphabet::new([&b"\""[..]].into_iter());
+        let views = Views::new(window, Lines::OfText, &alphabet, End::Closed);
         let boundaries: Vec<usize> = (0..=window.len()).map(|at| views.boundary(at)).collect();
         // `\u0026#34;` is one escape, 1 to 11, as `&#34;` in the JSON view.
         assert_eq!(

@@ -10,8 +10,9 @@ use memchr::{memchr, memchr2};
 use self::builder::Builder;
 use super::{
     End,
+    alphabet::Alphabet,
     escape::{Parsed, Scheme},
-    lines::Lines,
+    lines::{Lines, MAX_INDENTATION, is_blank},
     work,
 };
 use crate::wipe::WipedBuffer;
@@ -21,6 +22,7 @@ pub(super) struct View {
     bytes: WipedBuffer,
     escapes: Vec<Escape>,
     breaks: Vec<usize>,
+    done: Option<Scheme>,
 }
 
 /// A text to be decoded.
@@ -41,53 +43,74 @@ pub(super) struct Escape {
 }
 
 impl View {
-    /// Decodes `input`; `None` when no escape is in it, so that the view would be the input.
+    /// Decodes `input`; `None` when no escape in it matters, so that the view would be the input.
     ///
     /// A line end that was escaped is gone with the blanks after it, as one that was not.
-    pub(super) fn decode(scheme: Scheme, input: Input<'_>, end: End) -> Option<Self> {
-        memchr(scheme.introducer(), input.bytes)?;
-        work::done(input.bytes.len());
+    pub(super) fn decode(
+        scheme: Scheme,
+        input: Input<'_>,
+        alphabet: &Alphabet,
+        end: End,
+    ) -> Option<Self> {
+        let bytes = input.bytes;
+        let mut next = memchr(scheme.introducer(), bytes)?;
+        work::done(bytes.len());
         let mut view = Builder::new(input);
-        let mut rest = input.bytes;
-        while let Some(at) = memchr(scheme.introducer(), rest) {
-            let (before, from) = rest.split_at(at);
-            view.literal(before);
-            let (line, end) = match view.next_break() {
-                Some(length) => (from.get(..length).unwrap_or(from), End::Closed),
-                None => (from, end),
+        let mut done = Some(scheme);
+        let mut lines = input.breaks;
+        loop {
+            while let Some((_, later)) = lines.split_first().filter(|(at, _)| **at <= next) {
+                lines = later;
+            }
+            let (line_end, end) = match lines.first() {
+                Some(line_end) => (*line_end, End::Closed),
+                None => (bytes.len(), end),
             };
-            let taken = match scheme.parse(line, end) {
+            let length = match scheme.parse(bytes.get(next..line_end).unwrap_or_default(), end) {
                 Parsed::Escape(length, meaning) => {
-                    view.escape(length, meaning.bytes());
+                    let length = usize::from(length);
+                    let escape = next..next + length;
+                    let meaning = meaning.bytes();
+                    if matters(meaning, &escape, bytes, alphabet) {
+                        view.escape(escape, meaning);
+                        if meaning.contains(&scheme.introducer()) {
+                            done = None;
+                        }
+                    }
                     length
                 }
-                Parsed::Incomplete => return view.built(),
+                Parsed::Incomplete => return view.built(next, done),
                 Parsed::Literal => {
-                    view.literal(from.get(..1).unwrap_or_default());
+                    done = None;
                     1
                 }
             };
-            rest = from.get(taken..).unwrap_or_default();
+            let from = next + length;
+            match memchr(scheme.introducer(), bytes.get(from..).unwrap_or_default()) {
+                Some(at) => next = from + at,
+                None => break,
+            }
         }
-        view.literal(rest);
-        view.built()
+        view.built(bytes.len(), done)
     }
 
-    /// `bytes` without line breaks; `None` when there are none.
-    pub(super) fn without_breaks(bytes: &[u8], lines: Lines) -> Option<Self> {
-        memchr2(b'\n', b'\r', bytes)?;
+    /// `bytes` without the line breaks that matter; `None` when there are none.
+    pub(super) fn without_breaks(bytes: &[u8], lines: Lines, alphabet: &Alphabet) -> Option<Self> {
+        let mut next = memchr2(b'\n', b'\r', bytes)?;
         work::done(bytes.len());
         let mut view = Builder::new(Input { bytes, breaks: &[] });
-        let mut rest = bytes;
-        while let Some(at) = memchr2(b'\n', b'\r', rest) {
-            let (before, from) = rest.split_at(at);
-            view.literal(before);
-            let taken = lines.break_length(from);
-            view.escape(taken, b"\n");
-            rest = from.get(taken..).unwrap_or_default();
+        loop {
+            let line_end = next..next + lines.break_length(bytes.get(next..).unwrap_or_default());
+            let from = line_end.end;
+            if matters(b"\n", &line_end, bytes, alphabet) {
+                view.escape(line_end, b"\n");
+            }
+            match memchr2(b'\n', b'\r', bytes.get(from..).unwrap_or_default()) {
+                Some(at) => next = from + at,
+                None => break,
+            }
         }
-        view.literal(rest);
-        view.built()
+        view.built(bytes.len(), None)
     }
 
     /// The decoded bytes, and where line breaks were.
@@ -96,6 +119,11 @@ impl View {
             bytes: &self.bytes,
             breaks: &self.breaks,
         }
+    }
+
+    /// The scheme of which no escape is in the view, but those that do not matter.
+    pub(super) fn done(&self) -> Option<Scheme> {
+        self.done
     }
 
     /// The escapes, in order.
@@ -127,4 +155,16 @@ impl View {
             None => at,
         }
     }
+}
+
+/// Whether a form can have what an escape means, or stand after the line end that it means. Where
+/// none can, leaving the escape hides nothing: what it means is in no other escape either.
+fn matters(meaning: &[u8], escape: &Range<usize>, bytes: &[u8], alphabet: &Alphabet) -> bool {
+    if !matches!(meaning, b"\n" | b"\r") {
+        return meaning.iter().all(|byte| alphabet.has(*byte));
+    }
+    let after = bytes.get(escape.end..).unwrap_or_default();
+    let most = after.get(..MAX_INDENTATION).unwrap_or(after);
+    let blanks = most.iter().take_while(|b| is_blank(**b)).count();
+    after.get(blanks).is_none_or(|byte| alphabet.has(*byte))
 }

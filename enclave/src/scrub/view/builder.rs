@@ -1,13 +1,19 @@
 //! A view, while its input is read.
+use core::ops::Range;
+
 use super::{Escape, Input, View};
 use crate::{
-    scrub::lines::{MAX_INDENTATION, is_blank},
+    scrub::{
+        escape::Scheme,
+        lines::{MAX_INDENTATION, is_blank},
+    },
     wipe::WipedBuffer,
 };
 
 /// Puts a [`View`] together.
 pub(super) struct Builder<'i> {
     view: View,
+    input: &'i [u8],
     /// How much of the input was read.
     read: usize,
     /// The input's line breaks that were not passed.
@@ -20,32 +26,32 @@ impl<'i> Builder<'i> {
     /// Of an input of which nothing was read.
     pub(super) fn new(input: Input<'i>) -> Self {
         let view = View {
-            bytes: WipedBuffer::with_capacity(input.bytes.len()),
+            bytes: WipedBuffer::with_capacity(0),
             escapes: Vec::new(),
-            breaks: Vec::with_capacity(input.breaks.len()),
+            breaks: Vec::new(),
+            done: None,
         };
         Self {
             view,
+            input: input.bytes,
             read: 0,
             breaks: input.breaks,
             indentation: 0,
         }
     }
 
-    /// How far it is to the next line break of the input.
-    pub(super) fn next_break(&mut self) -> Option<usize> {
-        self.pass_breaks(self.read + 1);
-        self.breaks.first().map(|at| at - self.read)
-    }
-
-    /// The next bytes stand for themselves, but for indentation.
-    pub(super) fn literal(&mut self, mut bytes: &[u8]) {
-        if self.indentation > 0 && !bytes.is_empty() {
+    /// The input up to `end` stands for itself, but for indentation.
+    fn literal(&mut self, end: usize) {
+        let mut bytes = self.input.get(self.read..end).unwrap_or_default();
+        if bytes.is_empty() {
+            return;
+        }
+        if self.indentation > 0 {
             bytes = self.after_indentation(bytes);
         }
-        self.pass_breaks(self.read + bytes.len());
+        self.pass_breaks(end);
         self.view.bytes.append(bytes);
-        self.read += bytes.len();
+        self.read = end;
     }
 
     fn after_indentation<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
@@ -62,9 +68,13 @@ impl<'i> Builder<'i> {
         bytes.get(blanks..).unwrap_or_default()
     }
 
-    /// The next `length` bytes stand for `meaning`.
-    pub(super) fn escape(&mut self, length: usize, meaning: &[u8]) {
-        self.pass_breaks(self.read + 1);
+    /// The input at `escape` stands for `meaning`, and what is before it for itself.
+    pub(super) fn escape(&mut self, escape: Range<usize>, meaning: &[u8]) {
+        if self.view.escapes.is_empty() {
+            self.view.bytes = WipedBuffer::with_capacity(self.input.len());
+        }
+        self.literal(escape.start);
+        self.pass_breaks(escape.start + 1);
         let start = self.view.bytes.len();
         match meaning {
             b"\n" | b"\r" => {
@@ -77,17 +87,23 @@ impl<'i> Builder<'i> {
                 self.view.bytes.append(meaning);
             }
         }
+        self.read = escape.end;
         self.view.escapes.push(Escape {
-            input: self.read..self.read + length,
+            input: escape,
             output: start..self.view.bytes.len(),
         });
-        self.read += length;
     }
 
-    /// The view, if it is another text than its input.
-    pub(super) fn built(mut self) -> Option<View> {
+    /// The view, if it is another text than its input, of which bytes from `end` on are left out.
+    /// No escape of the scheme `done` is left that matters.
+    pub(super) fn built(mut self, end: usize, done: Option<Scheme>) -> Option<View> {
+        if self.view.escapes.is_empty() {
+            return None;
+        }
+        self.literal(end);
         self.pass_breaks(usize::MAX);
-        (!self.view.escapes.is_empty()).then_some(self.view)
+        self.view.done = done;
+        Some(self.view)
     }
 
     /// Takes over the line breaks before bytes of the input up to `end`, of which those not read

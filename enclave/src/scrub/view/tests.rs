@@ -1,6 +1,12 @@
 //! What each escape means, and the way back.
 use super::*;
 
+/// Everything.
+fn alphabet() -> Alphabet {
+    let all: Vec<u8> = (0..=255).collect();
+    Alphabet::new([&all[..]].into_iter())
+}
+
 /// A text without line breaks.
 fn text(text: &str) -> Input<'_> {
     Input {
@@ -10,7 +16,7 @@ fn text(text: &str) -> Input<'_> {
 }
 
 fn decoded(scheme: Scheme, input: &str) -> Option<String> {
-    let view = View::decode(scheme, text(input), End::Closed)?;
+    let view = View::decode(scheme, text(input), &alphabet(), End::Closed)?;
     Some(String::from_utf8_lossy(view.decoded().bytes).into_owned())
 }
 
@@ -61,7 +67,7 @@ fn decodes_each_escape() {
 #[test]
 fn finds_the_way_back() {
     let input = r"ab\u0041c\ud83d\ude00d";
-    let view = View::decode(Scheme::Json, text(input), End::Closed).unwrap();
+    let view = View::decode(Scheme::Json, text(input), &alphabet(), End::Closed).unwrap();
     assert_eq!(view.decoded().bytes, "abAc😀d".as_bytes());
     for (range, expected) in [
         (0..2, 0..2),
@@ -92,7 +98,7 @@ fn waits_for_the_rest_of_an_escape() {
         (Scheme::Html, "&#65;&am"),
         (Scheme::Html, "&#65;&#"),
     ] {
-        let view = View::decode(scheme, text(input), End::Open).unwrap();
+        let view = View::decode(scheme, text(input), &alphabet(), End::Open).unwrap();
         assert_eq!(view.decoded().bytes, b"A", "{input}");
     }
 }
@@ -100,7 +106,7 @@ fn waits_for_the_rest_of_an_escape() {
 #[test]
 fn line_breaks_are_gone() {
     let joined = |lines, input: &str| {
-        let view = View::without_breaks(input.as_bytes(), lines)?;
+        let view = View::without_breaks(input.as_bytes(), lines, &alphabet())?;
         Some(String::from_utf8_lossy(view.decoded().bytes).into_owned())
     };
     for (input, of_text, of_events) in [
@@ -137,19 +143,19 @@ fn line_breaks_are_gone() {
 #[test]
 fn no_escape_goes_on_after_a_line_break() {
     let twice = |input: &str| {
-        let joined = View::without_breaks(input.as_bytes(), Lines::OfText).unwrap();
-        let view = View::decode(Scheme::Html, joined.decoded(), End::Open)?;
+        let joined = View::without_breaks(input.as_bytes(), Lines::OfText, &alphabet()).unwrap();
+        let view = View::decode(Scheme::Html, joined.decoded(), &alphabet(), End::Open)?;
         Some(String::from_utf8_lossy(view.decoded().bytes).into_owned())
     };
     assert_eq!(twice("&#65\n1&#6\n6;").as_deref(), Some("A1\u{6}6;"));
     assert_eq!(twice("&#65\n").as_deref(), Some("A"));
     assert_eq!(twice("&am\np;"), None);
     // The break is known in the view of a view, too.
-    let joined = View::without_breaks(b"\\u0041&#65\n1", Lines::OfText).unwrap();
-    let json = View::decode(Scheme::Json, joined.decoded(), End::Open).unwrap();
-    let html = View::decode(Scheme::Html, json.decoded(), End::Open).unwrap();
+    let joined = View::without_breaks(b"\\u0041&#65\n1", Lines::OfText, &alphabet()).unwrap();
+    let json = View::decode(Scheme::Json, joined.decoded(), &alphabet(), End::Open).unwrap();
+    let html = View::decode(Scheme::Html, json.decoded(), &alphabet(), End::Open).unwrap();
     assert_eq!(html.decoded().bytes, b"AA1");
-    let json = View::decode(Scheme::Json, text(r"&#65\n  1"), End::Open).unwrap();
-    let html = View::decode(Scheme::Html, json.decoded(), End::Open).unwrap();
+    let json = View::decode(Scheme::Json, text(r"&#65\n  1"), &alphabet(), End::Open).unwrap();
+    let html = View::decode(Scheme::Html, json.decoded(), &alphabet(), End::Open).unwrap();
     assert_eq!(html.decoded().bytes, b"A1");
 }

@@ -1,0 +1,57 @@
+//! The characters that a form can consist of.
+//!
+//! Most escapes and line ends of a text are where no form can be: `\"`, or a comma at the end of a
+//! line. They are left as they are, which is most of the work saved.
+
+/// The bytes of forms, of escapes, and of line breaks.
+pub(super) struct Alphabet([bool; 256]);
+
+/// What escapes, line breaks and their indentation consist of, beside letters and digits; and what
+/// base64 has around a form.
+const ALWAYS: &[u8] = b"%\\&#;{}+/-_=\r\n \t";
+
+impl Alphabet {
+    /// Of forms, which are given folded.
+    pub(super) fn new<'f>(forms: impl Iterator<Item = &'f [u8]>) -> Self {
+        let mut alphabet = Self([false; 256]);
+        for byte in (b'a'..=b'z')
+            .chain(b'0'..=b'9')
+            .chain(ALWAYS.iter().copied())
+        {
+            alphabet.add(byte);
+        }
+        for byte in forms.flatten() {
+            alphabet.add(*byte);
+        }
+        alphabet
+    }
+
+    fn add(&mut self, byte: u8) {
+        for byte in [byte, byte.to_ascii_uppercase()] {
+            if let Some(place) = self.0.get_mut(usize::from(byte)) {
+                *place = true;
+            }
+        }
+    }
+
+    /// Whether a form, or an escape in one, can have this byte.
+    pub(super) fn has(&self, byte: u8) -> bool {
+        self.0.get(usize::from(byte)).is_some_and(|has| *has)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn has_what_forms_and_escapes_have() {
+        let alphabet = Alphabet::new([&b"se~ret"[..]].into_iter());
+        for byte in *b"se~retAZ09%\\&#;{}+/-_=\r\n \t" {
+            assert!(alphabet.has(byte), "{byte}");
+        }
+        for byte in *b"\"'<>,.:()[]!?\xc3" {
+            assert!(!alphabet.has(byte), "{byte}");
+        }
+    }
+}
