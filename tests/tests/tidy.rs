@@ -1,7 +1,7 @@
 //! What a reviewer should not have to look for, in every file that git knows.
 #![allow(clippy::unwrap_used, reason = "tests fail by panic")]
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
 
 /// A file longer than this is rarely one idea.
 const MAX_LINES: usize = 500;
@@ -132,4 +132,70 @@ fn global_allocators_stand_in_programs_alone() {
             "{name} is a library and sets an allocator"
         );
     }
+}
+
+/// The cells of the tables in `docs/scrubbing.md`, and the tests that they name.
+#[test]
+fn no_piece_of_the_table_is_missing() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let tests = cells_that_are_tests(&read("enclave/src/call/tests/forms.rs"));
+    let (named, reasoned, missing) = cells_of_tables(&read("docs/scrubbing.md"));
+    assert_eq!(
+        missing,
+        Vec::<String>::new(),
+        "cells with neither test nor reason"
+    );
+    assert!(named.len() > 200, "only {} cells were read", named.len());
+    assert_eq!(named, tests);
+    assert!(reasoned.is_disjoint(&tests), "{reasoned:?}");
+}
+
+/// `form::place` for each place that a macro's line `form: place place;` names.
+fn cells_that_are_tests(source: &str) -> BTreeSet<String> {
+    let between = |start: &str, end: &str| {
+        let (_, rest) = source.split_once(start).unwrap();
+        rest.split_once(end).unwrap().0
+    };
+    let rows = between("\ntable! {\n", "\n}").split(';');
+    let rows = rows.filter_map(|row| row.split_once(':'));
+    let others = ("another", between("\nothers!(", ")"));
+    rows.chain([others])
+        .flat_map(|(form, places)| {
+            let cell = move |place| format!("{}::{place}", form.trim());
+            places.split_whitespace().map(cell)
+        })
+        .collect()
+}
+
+/// Cells that name their test, cells that say why there is none, and others.
+fn cells_of_tables(page: &str) -> (BTreeSet<String>, BTreeSet<String>, Vec<String>) {
+    let (mut named, mut reasoned, mut missing) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+    let (_, tables) = page.split_once("### ").unwrap();
+    let mut places = Vec::new();
+    for line in tables.lines().filter(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let form = cells[0].trim_matches('`');
+        if form.is_empty() {
+            places = cells[1..]
+                .iter()
+                .map(|cell| cell.trim_matches('`'))
+                .collect();
+        } else if !form.starts_with('-') {
+            assert_eq!(cells.len(), places.len() + 1, "{line}");
+            for (place, cell) in places.iter().zip(&cells[1..]) {
+                let name = format!("{form}::{place}");
+                if *cell == format!("`{name}`") {
+                    named.insert(name);
+                } else if cell
+                    .strip_prefix("no: ")
+                    .is_some_and(|reason| reason.len() > 10)
+                {
+                    reasoned.insert(name);
+                } else {
+                    missing.push(name);
+                }
+            }
+        }
+    }
+    (named, reasoned, missing)
 }

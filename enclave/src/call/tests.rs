@@ -2,6 +2,7 @@
 mod connection;
 mod edge;
 mod fixture;
+mod forms;
 mod receipts;
 mod reflection;
 mod streams;

@@ -1,81 +1,85 @@
-//! Upstreams that send the secret back.
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+//! Upstreams that send the secret back, in every form, to each kind of caller.
+use std::{sync::Arc, time::SystemTime};
 
-use base64::{
-    Engine,
-    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-};
+use aws_lc_rs::hmac;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use dauth_dispatch::DpopKey;
-use dauth_simulator::{mcp_client, memory::scan};
-use dauth_tests::{Chunks, Enclave, Request, Stack, Upstream};
+use dauth_dispatch::{AccessToken, DpopKey};
+use dauth_simulator::mcp_client;
+use dauth_tests::{Chunks, Request, Stack, StackFile, Upstream};
 use http::Response;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::net::TcpStream;
 
-use crate::{ok, random_secret};
+use crate::{REDACTED, form, judge, ok, random_secret};
 
-/// How long after the answer nothing may be left (the promise of `SECURITY.md`).
-const GONE_AFTER: Duration = Duration::from_secs(10);
-/// What stands in a reply for the secret.
-const REDACTED: &str = "[redacted]";
-
-/// The forms in which a reply may hold the secret.
-fn forms(secret: &str) -> Vec<(&'static str, String)> {
-    let percent: String = secret.bytes().map(|b| format!("%{b:02X}")).collect();
-    let json_escaped = secret
-        .chars()
-        .map(|c| format!("\\u{:04x}", c as u32))
-        .collect();
-    let aligned = |pad: &str| STANDARD.encode(format!("{pad}{secret}==="));
-    vec![
-        ("raw", secret.to_owned()),
-        ("JSON", json!(secret).to_string()),
-        ("JSON, all escaped", json_escaped),
-        ("percent", percent.clone()),
-        ("percent, lower", percent.to_ascii_lowercase()),
-        ("hex", hex::encode(secret)),
-        ("hex, upper", hex::encode_upper(secret)),
-        ("Basic", STANDARD.encode(format!("me:{secret}"))),
-        ("base64, 0", aligned("")),
-        ("base64, 1", aligned("x")),
-        ("base64, 2", aligned("xx")),
-        ("base64url", URL_SAFE_NO_PAD.encode(secret)),
-    ]
+/// Every way to write the secret that the request brought, by form, each in brackets.
+fn written(request: &Request) -> Vec<(&'static str, Vec<String>)> {
+    let credential = request.headers["authorization"].to_str().unwrap();
+    let (secret, is_basic) = match credential.split_once(' ').unwrap() {
+        ("Basic", basic) => {
+            let decoded = String::from_utf8(STANDARD.decode(basic).unwrap()).unwrap();
+            (decoded.strip_prefix("me:").unwrap().to_owned(), true)
+        }
+        (_, secret) => (secret.to_owned(), false),
+    };
+    let forms = form::ALL.into_iter();
+    forms
+        // What it is made of is searched where it was sent so.
+        .filter(|(_, form)| is_basic || !form.injection.contains("basic"))
+        .map(|(name, form)| (name, (form.write)(&secret)))
+        .collect()
 }
 
-/// What of each form must be gone: its middle, which no alignment changes.
-fn assert_without(text: &str, secret: &str, what: &str) {
-    for (form, rendered) in forms(secret) {
-        let middle = &rendered[rendered.len() / 4..rendered.len() * 3 / 4];
-        assert!(
-            !text.contains(middle),
-            "{what}: {form} is in the reply: {text}"
-        );
-    }
+fn in_brackets(written: &[String]) -> String {
+    let all: Vec<_> = written.iter().map(|text| format!("<{text}>")).collect();
+    all.join(" ")
 }
 
-/// Echoes the request and every form of its secret, in pieces whose length the path names.
+/// Answers `/status/length` with all forms in the head, and in a body in pieces of that length.
 async fn reflect(request: Request) -> Response<Chunks> {
-    let secret = request.headers["authorization"].to_str().unwrap();
-    let secret = secret.trim_start_matches("Bearer ").to_owned();
-    let fields: serde_json::Map<String, Value> = request
-        .headers
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().into()))
-        .collect();
-    let mut body = json!({ "before": 1, "headers": fields }).to_string();
-    let mut response = Response::builder().header("content-type", "text/plain");
-    for (number, (_, rendered)) in forms(&secret).into_iter().enumerate() {
-        response = response.header(format!("x-form-{number}"), format!("<{rendered}>"));
-        body += &format!("\n{number}: <{rendered}>");
+    let mut path = request.uri.path().split('/').skip(1);
+    let status: u16 = path.next().unwrap().parse().unwrap();
+    let pieces = path.next().unwrap().parse().unwrap();
+    let is_value = |text: &String| text.bytes().all(|b| matches!(b, b' '..=b'~'));
+    let mut response = Response::builder().status(status);
+    let mut body = "before\n".to_owned();
+    for (name, mut written) in written(&request) {
+        body += &format!("{name}: {}\n", in_brackets(&written));
+        written.retain(is_value);
+        response = response
+            .header(format!("x-{name}"), in_brackets(&written))
+            .header(
+                "location",
+                format!("https://elsewhere.example/?{}", written[0]),
+            );
     }
-    body += "\nthe end";
-    let pieces = request.uri.path().trim_start_matches('/').parse().unwrap();
+    body += "after";
     response.body(Chunks::of(body.as_bytes(), pieces)).unwrap()
+}
+
+/// What the caller is to see of that body, and a line that he is to see of the head.
+fn expected(request: &Request) -> (String, Vec<String>) {
+    let marked = |count| in_brackets(&vec![REDACTED.to_owned(); count]);
+    let mut body = "before\n".to_owned();
+    let mut head = Vec::new();
+    for (name, written) in written(request) {
+        body += &format!("{name}: {}\n", marked(written.len()));
+        let values = written.iter().filter(|text| !text.contains(['\r', '\n']));
+        head.push(format!("x-{name}: {}", marked(values.count())));
+    }
+    (body + "after", head)
+}
+
+#[track_caller]
+fn assert_without(text: &str, secret: &str, what: &str) {
+    assert!(
+        !judge::holds_piece(text.as_bytes(), secret),
+        "{what}: {text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -84,110 +88,110 @@ async fn a_reply_that_holds_the_secret_in_any_form_comes_redacted() {
     let file = stack.file();
     let upstream = Upstream::start(&file, &[], reflect).await;
     let secret = random_secret();
-    let options = [
-        "--bearer",
-        "--allow",
-        "GET /*",
-        "--server",
-        &file.clients.mcp.resource,
-    ];
-    let handle = stack.connect("echo", &upstream.base_url(), &secret, &options);
-    for pieces in ["/1", "/7", "/61", "/100000"] {
-        let shown = ok(stack.dauth(&["call", &handle, "GET", pieces, "--include"]));
-        assert_without(&shown, &secret, pieces);
-        let (head, body) = shown.split_once("\n\n").unwrap();
-        assert!(
-            body.starts_with("{\"before\":1,"),
-            "what is no secret stays: {shown}"
-        );
-        assert!(body.contains("the end"), "the whole reply came: {shown}");
-        assert!(
-            body.contains(&format!("\"authorization\":\"Bearer {REDACTED}\"")),
-            "{shown}"
-        );
-        for number in 0..forms(&secret).len() {
-            for part in [head, body] {
-                let line = part.lines().find(|l| {
-                    l.starts_with(&format!("{number}: "))
-                        || l.starts_with(&format!("x-form-{number}: "))
-                });
-                assert!(line.unwrap().contains(REDACTED), "{number}: {shown}");
-            }
-        }
-    }
-    // That the upstream sent it at all is what makes the above say anything.
-    let sent = upstream.requests().pop().unwrap();
-    assert_eq!(
-        sent.headers["authorization"].to_str().unwrap(),
-        format!("Bearer {secret}")
-    );
+    let resource = file.clients.mcp.resource.as_str();
+    let allowed = ["--allow", "GET /**", "--server", resource];
+    for (name, injection) in [("bearer", &["--bearer"][..]), ("basic", &["--basic", "me"])] {
+        let options = [injection, &allowed].concat();
+        let handle = stack.connect(name, &upstream.base_url(), &secret, &options);
+        for path in ["/200/7", "/302/61", "/404/997", "/500/100000"] {
+            let shown = ok(stack.dauth(&["call", &handle, "GET", path, "--include"]));
+            assert_without(&shown, &secret, path);
+            // That the upstream sent it at all is what makes the above say anything.
+            let sent = upstream.requests().pop().unwrap();
+            let is_sent = |(_, written): (_, Vec<String>)| {
+                written
+                    .iter()
+                    .all(|text| judge::holds(text.as_bytes(), &secret))
+            };
+            assert!(written(&sent).into_iter().all(is_sent));
 
-    let key = DpopKey::generate().unwrap();
+            let (head, body) = shown.split_once("\n\n").unwrap();
+            let (expected_body, lines) = expected(&sent);
+            assert_eq!(body.trim_end(), expected_body, "{path}");
+            for line in lines {
+                assert!(
+                    head.lines().any(|l| l == line),
+                    "{path} lacks {line}: {head}"
+                );
+            }
+            let location = format!("location: https://elsewhere.example/?{REDACTED}");
+            assert!(head.lines().any(|line| line == location), "{path}: {head}");
+        }
+        through_the_mcp_tool(&file, &upstream, name, &secret).await;
+        through_the_gateway(&file, &upstream, &handle, &secret).await;
+    }
+}
+
+async fn callers_token(file: &StackFile, key: &DpopKey) -> AccessToken {
+    let tokens = file.clients.sdk.tokens(file);
     let resource = &file.clients.mcp.resource;
-    let token = file.clients.sdk.tokens(&file);
-    let token = token
-        .client_credentials(resource, Some("demo:call"), &key)
+    tokens
+        .client_credentials(resource, Some("demo:call"), key)
         .await
-        .unwrap();
-    let arguments = json!({ "connection": "echo", "method": "GET", "path": "/7" });
+        .unwrap()
+}
+
+async fn through_the_mcp_tool(file: &StackFile, upstream: &Upstream, name: &str, secret: &str) {
+    let key = DpopKey::generate().unwrap();
+    let token = callers_token(file, &key).await;
+    let arguments = json!({ "connection": name, "method": "GET", "path": "/200/7" });
     let Value::Object(arguments) = arguments else {
         unreachable!()
     };
+    let resource = &file.clients.mcp.resource;
     let result = mcp_client::call_tool(resource, token, Arc::new(key), "call_api", arguments)
         .await
         .unwrap();
     assert_eq!(result["status"], 200, "{result}");
-    let body = result["body"].as_str().unwrap();
-    assert_without(body, &secret, "the MCP tool");
-    assert!(body.contains(&format!("Bearer {REDACTED}")), "{result}");
+    assert_without(&result.to_string(), secret, "the MCP tool");
+    let (body, _) = expected(&upstream.requests().pop().unwrap());
+    assert_eq!(result["body"], body.as_str());
 }
 
-/// Reflects the secret, with a field in the head of each reply that no other reply has.
-async fn reflect_at_once(request: Request) -> Response<Full<Bytes>> {
-    let secret = request.headers["authorization"].to_str().unwrap();
-    Response::builder()
-        .header("x-unique", request.uri.path())
-        .body(Full::from(format!("<{secret}>")))
-        .unwrap()
+async fn through_the_gateway(file: &StackFile, upstream: &Upstream, handle: &str, secret: &str) {
+    let token = callers_token(file, &DpopKey::generate().unwrap()).await;
+    let request = json!({ "method": "GET", "path": "/404/61" });
+    let body = json!({ "connection_handle": handle, "request": request }).to_string();
+    let reply = dispatch(file, &token, body).await;
+    assert_without(&reply, secret, "the gateway");
+    let reply: Value = serde_json::from_str(&reply).unwrap();
+    assert_eq!(reply["response"]["status"], 404, "{reply}");
+    let (body, lines) = expected(&upstream.requests().pop().unwrap());
+    assert_eq!(reply["response"]["body"], body.as_str());
+    for line in lines {
+        let (name, value) = line.split_once(": ").unwrap();
+        assert_eq!(reply["response"]["headers"][name], value);
+    }
 }
 
-/// A compression table of HTTP/2 keeps field values as long as the session lives; it must not keep
-/// the buffer that they were read into, for the reflected secret may lie there.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_reflected_secret_is_not_kept_by_the_callers_session() {
-    let stack = Stack::start();
-    let file = stack.file();
-    let upstream = Upstream::start(&file, &[], reflect_at_once).await;
-    let secret = random_secret();
-    let options = ["--bearer", "--allow", "GET /*"];
-    let handle = stack.connect("kept", &upstream.base_url(), &secret, &options);
-    let key = stack.owner_key();
-    let tokens = file.clients.sdk.tokens(&file);
-    let resource = &file.enclave.resource;
-    let token = tokens
-        .client_credentials(resource, None, &key)
+/// `POST /dispatch`, signed as the stack's deployment.
+async fn dispatch(file: &StackFile, token: &AccessToken, body: String) -> String {
+    let gateway = &file.gateway;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let timestamp = now.unwrap().as_secs();
+    let digest = hex::encode(Sha256::digest(&body));
+    let message = format!("{timestamp}:{}:{digest}", gateway.deployment_id);
+    let key = STANDARD.decode(&gateway.auth_secret).unwrap();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+    let url: http::Uri = gateway.url.parse().unwrap();
+    let request = http::Request::post("/dispatch")
+        .header("host", "localhost")
+        .header("x-dedalus-timestamp", timestamp)
+        .header("x-dedalus-deployment", &gateway.deployment_id)
+        .header(
+            "x-dedalus-signature",
+            hex::encode(hmac::sign(&key, message.as_bytes())),
+        )
+        .header("authorization", format!("Bearer {}", token.expose()))
+        .body(Full::new(Bytes::from(body)))
+        .unwrap();
+    let stream = TcpStream::connect(url.authority().unwrap().as_str())
         .await
         .unwrap();
-    let session = Enclave::open(&file).await;
-    for number in 0..20 {
-        let target = format!("/v1/connections/{handle}/{number}");
-        let answer = session.call(&target, &token, &key).await;
-        assert_eq!(answer.body, format!("<Bearer {REDACTED}>"));
-    }
-    let forms = [("raw", secret.into_bytes())];
-    let mut found = Vec::new();
-    let deadline = Instant::now() + GONE_AFTER;
-    loop {
-        match scan(file.enclave.pid, &forms) {
-            Ok(now) => found = now,
-            // Root alone can look.
-            Err(error) => println!("the enclave cannot be looked into: {error}"),
-        }
-        if found.is_empty() || Instant::now() > deadline {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert!(found.is_empty(), "{found:?}");
-    drop(session);
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.unwrap();
+    tokio::spawn(connection);
+    let response = sender.send_request(request).await.unwrap();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(body.into()).unwrap()
 }
