@@ -4,7 +4,10 @@
 //! line. They are left as they are, which is most of the work saved.
 
 /// The bytes of forms, of escapes, and of line breaks.
-pub(super) struct Alphabet([bool; 256]);
+pub(super) struct Alphabet {
+    has: [bool; 256],
+    has_introducers: bool,
+}
 
 /// What escapes, line breaks and their indentation consist of, beside letters and digits; and what
 /// base64 has around a form.
@@ -13,7 +16,10 @@ const ALWAYS: &[u8] = b"%\\&#;{}+/-_=\r\n \t";
 impl Alphabet {
     /// Of forms, which are given folded.
     pub(super) fn new<'f>(forms: impl Iterator<Item = &'f [u8]>) -> Self {
-        let mut alphabet = Self([false; 256]);
+        let mut alphabet = Self {
+            has: [false; 256],
+            has_introducers: false,
+        };
         for byte in (b'a'..=b'z')
             .chain(b'0'..=b'9')
             .chain(ALWAYS.iter().copied())
@@ -22,21 +28,28 @@ impl Alphabet {
         }
         for byte in forms.flatten() {
             alphabet.add(*byte);
+            alphabet.has_introducers |= matches!(byte, b'\\' | b'%' | b'&');
         }
         alphabet
     }
 
     fn add(&mut self, byte: u8) {
         for byte in [byte, byte.to_ascii_uppercase()] {
-            if let Some(place) = self.0.get_mut(usize::from(byte)) {
+            if let Some(place) = self.has.get_mut(usize::from(byte)) {
                 *place = true;
             }
         }
     }
 
+    /// Whether forms have characters that escapes begin with. One at a form's end would be taken for
+    /// the beginning of what follows: the escape of a line end, if that was left.
+    pub(super) fn has_introducers(&self) -> bool {
+        self.has_introducers
+    }
+
     /// Whether a form, or an escape in one, can have this byte.
     pub(super) fn has(&self, byte: u8) -> bool {
-        self.0.get(usize::from(byte)).is_some_and(|has| *has)
+        self.has.get(usize::from(byte)).is_some_and(|has| *has)
     }
 }
 
@@ -50,6 +63,8 @@ mod tests {
         for byte in *b"se~retAZ09%\\&#;{}+/-_=\r\n \t" {
             assert!(alphabet.has(byte), "{byte}");
         }
+        assert!(!alphabet.has_introducers());
+        assert!(Alphabet::new([&b"sec%ret"[..]].into_iter()).has_introducers());
         for byte in *b"\"'<>,.:()[]!?\xc3" {
             assert!(!alphabet.has(byte), "{byte}");
         }

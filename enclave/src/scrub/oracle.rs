@@ -203,6 +203,12 @@ fn is_any(some: &[u8], byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || some.iter().any(|b| b.eq_ignore_ascii_case(&byte))
 }
 
+/// The texts that the forms of a needle are.
+pub(super) fn encoded(needle: &[u8]) -> Vec<Vec<u8>> {
+    let forms = forms::forms(needle, &[]).into_iter();
+    forms.map(|form| form.text).collect()
+}
+
 /// Whether a needle holds another.
 fn holds_other(needle: &[u8], others: &[&[u8]]) -> bool {
     others.iter().any(|other| position(needle, other).is_some())

@@ -1,5 +1,5 @@
 //! What is held back, and what passes.
-use super::{Delivery, Scrubber};
+use super::{Delivery, EVENT_CREDIT, EVENT_CREDIT_PER_BYTE, Scrubber, work};
 
 #[test]
 fn what_is_held_back_depends_on_length_alone() {
@@ -79,6 +79,124 @@ fn a_run_of_escapes_does_not_lose_the_place() {
             let expected = format!("{}[redacted]\" ", r"\\".repeat(400 + before));
             assert_eq!(String::from_utf8_lossy(&out), expected, "{before} {size}");
         }
+    }
+}
+
+#[test]
+fn no_body_makes_the_search_dear() {
+    const LENGTH: usize = 256 * 1024;
+    let key = "sk-live-0123456789abcdefABCDEF0123456789";
+    let itself = "ab".repeat(512);
+    let cases = [
+        (key, "the quick brown fox jumps over the lazy dog. ", 3),
+        (
+            key,
+            "{\"a\": \"the quick brown\\nfox\", \"b\": \"\\/\"},\n",
+            8,
+        ),
+        (key, "c2stbGl2ZS0wMTIzNDU2Nzg5YWJjZGVmQUJDREVGMDEyM\r\n", 6),
+        (key, "\n", 6),
+        (key, r"\u0026#65;%41", 40),
+        (key, r"\\", 40),
+        (key, "&amp;amp;", 40),
+        (key, "%2525", 40),
+        (key, "&#x0000000041;", 40),
+        // The blocks of its forms that the first look finds, each where it is looked for.
+        (key, "sk-live-c2stbGl2NrLWxpdmzay1saXZ736b2d6c", 40),
+        (key, key, 40),
+        (&itself, &itself, 60),
+        (&itself, "ab", 60),
+        (&itself, "abababac", 60),
+    ];
+    for (secret, unit, most) in cases {
+        let body = unit.repeat(LENGTH / unit.len());
+        for size in [100, 8192] {
+            let chunks: Vec<&[u8]> = body.as_bytes().chunks(size).collect();
+            let done = work::counted(|| {
+                scrub(secret.as_bytes(), &chunks, Delivery::FixedTail);
+            });
+            // What is held back is searched again, up to twice.
+            let most = most * 3 * LENGTH;
+            assert!(done <= most, "{unit:?} in {size}: {done} of {most}");
+        }
+    }
+}
+
+#[test]
+fn tiny_events_cost_no_more_than_their_credit() {
+    let events = 64 * 1024;
+    for event in ["\n\n", ":\n\n", "data: x\n\n"] {
+        let length = events * event.len();
+        let done = work::counted(|| {
+            let mut scrubber = Scrubber::new(&[b"0123456789abcdef"], Delivery::WholeEvents);
+            let mut out = Vec::new();
+            for _ in 0..events {
+                scrubber.push(event.as_bytes(), &mut out);
+                out.clear();
+            }
+        });
+        // Once without line breaks, once in the search.
+        let most = 2 * (EVENT_CREDIT + EVENT_CREDIT_PER_BYTE * length);
+        assert!(done <= most, "{event:?}: {done} of {most}");
+    }
+}
+
+#[test]
+fn events_of_usual_length_never_wait() {
+    let mut scrubber = Scrubber::new(&[&[b'k'; 60]], Delivery::WholeEvents);
+    let event = b"data: {\"t\":\"a\"}\n\n";
+    let mut out = Vec::new();
+    for count in 1..20_000 {
+        scrubber.push(event, &mut out);
+        assert_eq!(out.len(), event.len(), "event {count}");
+        out.clear();
+    }
+}
+
+#[test]
+fn a_secret_cut_into_events_loses_its_second_part_and_is_noticed() {
+    let secret = b"0123456789abcdef";
+    for (first, second, rest) in [
+        ("data: 01234567\n\n", "data: 89abcdef\n\n", "[redacted]\n\n"),
+        (
+            "data: x 0123456789abcde\n\n",
+            "data: f y\n\n",
+            "[redacted] y\n\n",
+        ),
+        (
+            "data: MDEyMzQ1Njc4\r\n\r\n",
+            "data:OWFiY2RlZg==\r\n\r\n",
+            "[redacted]\r\n\r\n",
+        ),
+        (
+            "data: \\u0030123456789\n\n",
+            "data: abcde&#102\n\n",
+            "[redacted]\n\n",
+        ),
+    ] {
+        let mut scrubber = Scrubber::new(&[secret], Delivery::WholeEvents);
+        let mut out = Vec::new();
+        scrubber.push(first.as_bytes(), &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), first);
+        assert!(!scrubber.acted());
+        scrubber.push(second.as_bytes(), &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), format!("{first}{rest}"));
+        assert!(scrubber.acted());
+    }
+}
+
+#[test]
+fn a_form_that_ends_with_what_begins_an_escape_is_found_before_a_line_end() {
+    let secret = b"aaaaaaaaaaaaaaa\\\n";
+    let escaped = "%2561".repeat(15);
+    for line_end in ["&#10;", r"\u000a", "%0A", "\n"] {
+        let body = format!("{escaped}&#92;{line_end}.");
+        let (out, acted) = scrub(secret, &[body.as_bytes()], Delivery::FixedTail);
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            format!("[redacted]{line_end}.")
+        );
+        assert!(acted);
     }
 }
 

@@ -166,5 +166,5 @@ fn matters(meaning: &[u8], escape: &Range<usize>, bytes: &[u8], alphabet: &Alpha
     let after = bytes.get(escape.end..).unwrap_or_default();
     let most = after.get(..MAX_INDENTATION).unwrap_or(after);
     let blanks = most.iter().take_while(|b| is_blank(**b)).count();
-    after.get(blanks).is_none_or(|byte| alphabet.has(*byte))
+    alphabet.has_introducers() || after.get(blanks).is_none_or(|byte| alphabet.has(*byte))
 }
