@@ -4,7 +4,7 @@ use proptest::{prelude::*, sample::select};
 
 use super::{
     Delivery,
-    oracle::{Kind, hits, redacted},
+    oracle::{self, Kind, hits, redacted},
     tests::{chunked, scrub},
 };
 
@@ -78,6 +78,8 @@ fn encoded(secret: &str) -> Vec<String> {
             forms.push(encoded);
         }
     }
+    let known = oracle::encoded(secret.as_bytes()).into_iter();
+    forms.extend(known.filter_map(|form| String::from_utf8(form).ok()));
     forms
 }
 
