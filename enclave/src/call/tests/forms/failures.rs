@@ -43,7 +43,7 @@ pub(super) const fn cut_off() -> Place {
         takes: |_| true,
         replies: |text, _| {
             let head = "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n";
-            let after = ".".repeat(30_000);
+            let after = ".".repeat(6_000);
             // After the text, and within it: what was held back is not let out.
             let within = &text[..text.len() * 3 / 4];
             vec![

@@ -122,20 +122,17 @@ pub(super) const fn body() -> Place {
     Place {
         takes: |_| true,
         replies: |text, _| {
-            let long = " ".repeat(20_000);
+            let body = format!("before <{text}> after");
             vec![
-                whole("", format!("before <{text}> after")),
+                whole("", &body),
                 whole("", text),
-                whole("", format!("before <{text}> after{long}")),
+                // Of a length that is not known before.
+                vec![write(format!("{CHUNKED}\r\n")), chunk(&body), write(END)],
             ]
         },
         shown: |text, _| {
-            let long = " ".repeat(20_000);
-            vec![
-                format!("200\n\nbefore <{text}> after\n"),
-                format!("200\n\n{text}\n"),
-                format!("200\n\nbefore <{text}> after{long}\n"),
-            ]
+            let body = format!("200\n\nbefore <{text}> after\n");
+            vec![body.clone(), format!("200\n\n{text}\n"), body]
         },
         judged: |shown| shown,
         after: After::Pooled,
