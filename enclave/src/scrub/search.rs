@@ -1,6 +1,8 @@
 //! Where the forms of a secret stand in a window of bytes.
 use core::ops::Range;
 
+use memchr::memchr2;
+
 use super::{
     End,
     alphabet::Alphabet,
@@ -34,6 +36,8 @@ pub(super) struct Views<'w> {
     views: Vec<(View, Parent)>,
     /// The window without line breaks.
     joined: Parent,
+    /// Whether any text so far may have escapes other than JSON's.
+    has_others: bool,
 }
 
 /// What a view was decoded from.
@@ -52,11 +56,14 @@ impl<'w> Views<'w> {
             end,
             views: Vec::new(),
             joined: Parent::Window,
+            has_others: false,
         };
         if let Some(view) = View::without_breaks(window, lines, alphabet) {
             views.joined = views.add(view, Parent::Window);
         }
         let joined = views.joined;
+        // One look for two schemes, of which most texts have neither.
+        views.has_others = memchr2(b'&', b'%', views.decoded(joined).bytes).is_some();
         let mut alone = [None; 3];
         for (place, scheme) in alone.iter_mut().zip(CHAIN) {
             *place = views.decode(scheme, joined);
@@ -65,6 +72,8 @@ impl<'w> Views<'w> {
         for (step, scheme) in CHAIN.into_iter().enumerate() {
             let next = match alone.get(step) {
                 Some(known) if latest == joined => *known,
+                // No scheme has decoded anything.
+                None if latest == joined => None,
                 // Nothing was decoded since by any other scheme.
                 _ if views.is_done(scheme, latest) => None,
                 _ => views.decode(scheme, latest),
@@ -84,7 +93,11 @@ impl<'w> Views<'w> {
     }
 
     fn decode(&mut self, scheme: Scheme, parent: Parent) -> Option<Parent> {
+        if scheme != Scheme::Json && !self.has_others {
+            return None;
+        }
         let view = View::decode(scheme, self.decoded(parent), self.alphabet, self.end)?;
+        self.has_others |= view.has_introducers();
         Some(self.add(view, parent))
     }
 

@@ -23,6 +23,7 @@ pub(super) struct View {
     escapes: Vec<Escape>,
     breaks: Vec<usize>,
     done: Option<Scheme>,
+    has_introducers: bool,
 }
 
 /// A text to be decoded.
@@ -119,6 +120,11 @@ impl View {
             bytes: &self.bytes,
             breaks: &self.breaks,
         }
+    }
+
+    /// Whether an escape meant a character that escapes begin with.
+    pub(super) fn has_introducers(&self) -> bool {
+        self.has_introducers
     }
 
     /// The scheme of which no escape is in the view, but those that do not matter.

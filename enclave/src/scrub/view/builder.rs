@@ -30,6 +30,7 @@ impl<'i> Builder<'i> {
             escapes: Vec::new(),
             breaks: Vec::new(),
             done: None,
+            has_introducers: false,
         };
         Self {
             view,
@@ -85,6 +86,7 @@ impl<'i> Builder<'i> {
             _ => {
                 self.indentation = 0;
                 self.view.bytes.append(meaning);
+                self.view.has_introducers |= matches!(meaning, b"\\" | b"%" | b"&");
             }
         }
         self.read = escape.end;
