@@ -8,18 +8,18 @@ const WORDS: [&str; 16] = [
     "the",
     "connection",
     "of",
-    "a",
-    "server",
+    "Server-Id",
     "holds",
     "no",
     "key",
-    "and",
-    "each",
+    "/v1/notes/17",
     "reply",
+    "UTC",
     "is",
     "read",
-    "once",
-    "more",
+    "a1B2-c3D4",
+    "2026-11-22",
+    "(draft)",
     "before",
 ];
 
@@ -35,16 +35,29 @@ pub(super) fn plain() -> Vec<u8> {
     })
 }
 
-/// A list of objects, indented, with an escape in some forty bytes.
-pub(super) fn json() -> Vec<u8> {
+/// JSON without blanks, with an escape in some forty bytes.
+pub(super) fn compact_json() -> Vec<u8> {
+    members("", ",")
+}
+
+/// The same, indented, in lines of some forty bytes.
+pub(super) fn indented_json() -> Vec<u8> {
+    members("  ", ",\n")
+}
+
+/// Names and values, with an escape in each.
+fn members(before: &str, after: &str) -> Vec<u8> {
     let mut numbers = Numbers(2);
+    let escapes = ["\\\"", "\\n", "\\/", "\\u00e9"];
+    let mut next = escapes.iter().cycle();
     filled(|text| {
-        let (id, word) = (numbers.next(), numbers.word());
-        let object = format!(
-            "  {{\n    \"id\": {id},\n    \"name\": \"{word} {word} \\\"{word}\\\"\",\n    \
-             \"text\": \"{word} is read\\nbefore {word}\\u00e9\"\n  }},\n"
-        );
-        text.extend_from_slice(object.as_bytes());
+        let escape = next.next().unwrap_or(&"");
+        let mut member = format!("{before}\"name\":\"{escape}");
+        while member.len() < 36 {
+            member.push(' ');
+            member.push_str(numbers.word());
+        }
+        text.extend_from_slice(format!("{member}\"{after}").as_bytes());
     })
 }
 
@@ -104,12 +117,20 @@ mod tests {
 
     #[test]
     fn they_are_what_they_are_called() {
-        for text in [plain(), json(), dense(), base64_lines()] {
+        for text in [
+            plain(),
+            compact_json(),
+            indented_json(),
+            dense(),
+            base64_lines(),
+        ] {
             assert_eq!(text.len(), TEXT_BYTES);
         }
         let escapes = |text: &[u8]| text.iter().filter(|b| **b == b'\\').count();
         assert_eq!(escapes(&plain()), 0);
-        assert!((20..60).contains(&(TEXT_BYTES / escapes(&json()))));
+        for json in [compact_json(), indented_json()] {
+            assert!((36..50).contains(&(TEXT_BYTES / escapes(&json))));
+        }
         // A character and an escape of six, seven bytes together.
         assert_eq!(TEXT_BYTES.div_ceil(escapes(&dense())), 7);
     }
