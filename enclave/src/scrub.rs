@@ -46,7 +46,7 @@ use self::{
     form::Forms,
     lines::Lines,
     release::{Shown, release},
-    search::{MAX_BOUNDARY_BYTES, Views},
+    search::{MAX_BOUNDARY_BYTES, Views, merged},
 };
 use crate::wipe::WipedBuffer;
 
@@ -154,7 +154,7 @@ impl Scrubber {
         self.advance(&[], End::Closed, out);
     }
 
-    /// A whole text without its secrets; `None` when there are none in it.
+    /// The value of a field, or several, without its secrets; `None` when there are none in it.
     pub fn redact(&mut self, text: &[u8]) -> Option<Vec<u8>> {
         let hits = self.hits(text);
         if hits.is_empty() {
@@ -180,13 +180,20 @@ impl Scrubber {
         self.acted
     }
 
-    /// Whether a form is in a whole text.
+    /// Whether a form is in the value of a field.
     fn is_in(&self, text: &[u8]) -> bool {
         !self.hits(text).is_empty()
     }
 
     fn hits(&self, text: &[u8]) -> Vec<Range<usize>> {
-        Views::new(text, Lines::OfText, self.forms.alphabet(), End::Closed).hits(&self.forms)
+        // A secret may have blanks in it, and an encoded one may have them between its lines.
+        let lines = [Lines::OfText, Lines::OfFields];
+        let alphabet = self.forms.alphabet();
+        let hits = lines.map(|lines| {
+            let views = Views::new(text, lines, alphabet, End::Closed);
+            views.hits(&self.forms)
+        });
+        merged(hits.concat())
     }
 
     fn advance(&mut self, chunk: &[u8], end: End, out: &mut Vec<u8>) {

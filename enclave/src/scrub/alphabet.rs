@@ -11,7 +11,7 @@ pub(super) struct Alphabet {
 
 /// What escapes, line breaks and their indentation consist of, beside letters and digits; and what
 /// base64 has around a form.
-const ALWAYS: &[u8] = b"%\\&#;{}+/-_=\r\n \t";
+const ALWAYS: &[u8] = b"%\\&#;{}+/-_=\r\n \t\0";
 
 impl Alphabet {
     /// Of forms, which are given folded.

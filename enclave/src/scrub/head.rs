@@ -2,7 +2,7 @@
 use dauth_protocol::header;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::Scrubber;
+use super::{Scrubber, Shown, release};
 use crate::wipe::WipedBuffer;
 
 /// The fields of a reply that a caller gets: neither what belongs to one connection (RFC 9110
@@ -42,30 +42,30 @@ pub(crate) fn nominated(fields: &HeaderMap) -> Vec<HeaderName> {
 pub(crate) fn scrub_fields(scrubber: &mut Scrubber, fields: &HeaderMap) -> HeaderMap {
     let passing = passing_to_caller(fields);
     let is_named = fields.keys().any(|name| names_secret(scrubber, name));
-    scrubber.acted |= is_named;
-    // One search over all values instead of one for each: no form lies across a line end, but one
-    // with a line end in it, which the single searches below do not find.
-    let length = fields.values().map(|value| value.len() + 1).sum();
-    let mut joined = WipedBuffer::with_capacity(length);
+    // One search over all values, one below the other: a form may begin in one and end in the next.
+    let mut text = WipedBuffer::with_capacity(fields.values().map(|value| value.len() + 1).sum());
     for value in fields.values() {
-        joined.append(value.as_bytes());
-        joined.append(b"\n");
+        text.append(value.as_bytes());
+        text.append(b"\n");
     }
-    if scrubber.redact(&joined).is_none() && !is_named {
+    let hits = scrubber.hits(&text);
+    if hits.is_empty() && !is_named {
         return passing;
     }
+    scrubber.acted = true;
     let mut scrubbed = HeaderMap::with_capacity(passing.len());
-    for (name, value) in &passing {
-        if names_secret(scrubber, name) {
+    let mut start = 0;
+    for (name, value) in fields {
+        let part = start..start + value.len();
+        start = part.end + 1;
+        if !passing.contains_key(name) || names_secret(scrubber, name) {
             continue;
         }
-        match scrubber.redact(value.as_bytes()) {
-            None => scrubbed.append(name, value.clone()),
-            Some(redacted) => match HeaderValue::from_bytes(&redacted) {
-                Ok(redacted) => scrubbed.append(name, redacted),
-                Err(_) => continue,
-            },
-        };
+        let mut shown = Vec::with_capacity(value.len());
+        release(&text, &hits, part, Shown::AsSent, &mut shown);
+        if let Ok(shown) = HeaderValue::from_bytes(&shown) {
+            scrubbed.append(name, shown);
+        }
     }
     scrubbed
 }
@@ -160,6 +160,28 @@ mod tests {
             .collect();
         assert_eq!(fields, expected);
         assert!(!scrubbed(&[("y", "sk-Live")]).1);
+    }
+
+    #[test]
+    fn a_form_over_several_values_or_with_blanks_in_one_is_redacted() {
+        let encoded = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, SECRET);
+        let (first, second) = encoded.split_at(12);
+        let blanks = format!("<{first} \t {second}>");
+        let (fields, acted) = scrubbed(&[
+            ("x", &blanks),
+            ("a", &format!("a {first}")),
+            ("b", &format!("{second} b")),
+            ("c", "c d"),
+        ]);
+        let expected = [
+            ("x", "<[redacted]>"),
+            ("a", "a [redacted]"),
+            ("b", "[redacted] b"),
+            ("c", "c d"),
+        ];
+        let expected = expected.map(|(n, v)| (n.to_owned(), v.to_owned()));
+        assert_eq!(fields, expected);
+        assert!(acted);
     }
 
     #[test]

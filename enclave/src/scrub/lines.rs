@@ -1,4 +1,7 @@
-//! Line breaks, which may stand anywhere in an encoded text.
+//! What may stand anywhere in a text and says nothing: line breaks, and the NUL bytes of UTF-16 and
+//! UTF-32.
+use memchr::memchr3;
+
 use crate::wipe::WipedBuffer;
 
 /// The blanks after a line end that belong to the break.
@@ -9,21 +12,47 @@ pub(super) const MAX_INDENTATION: usize = 8;
 pub(super) enum Lines {
     /// Indentation.
     OfText,
+    /// The values of fields: a server that puts several lines into one writes blanks between them.
+    OfFields,
     /// `data:`, too, with which server-sent events begin the lines of what they carry.
     OfEvents,
 }
 
+/// What says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Void {
+    /// A line break of so many bytes, without indentation.
+    Break(usize),
+    /// So many NUL bytes.
+    Nul(usize),
+}
+
 impl Lines {
-    /// The length of the break at the start of `from`, one line end or several, without
-    /// indentation.
-    pub(super) fn break_length(self, from: &[u8]) -> usize {
+    /// Where the next line break or NUL byte is.
+    pub(super) fn find(self, text: &[u8]) -> Option<usize> {
+        match self {
+            Self::OfText | Self::OfEvents => memchr3(b'\n', b'\r', 0, text),
+            // Neither CR nor NUL can be in a field (RFC 9110 section 5.5).
+            Self::OfFields => memchr3(b'\n', b' ', b'\t', text),
+        }
+    }
+
+    /// What is at the start of `from`, where [`Self::find`] found something.
+    pub(super) fn void(self, from: &[u8]) -> Void {
         const DATA: &[u8] = b"data:";
         let is_line_end = |byte: &&u8| matches!(byte, b'\r' | b'\n');
         let line_ends = from.iter().take_while(is_line_end).count();
         let next_line = from.get(line_ends..).unwrap_or_default();
         match self {
-            Self::OfEvents if next_line.starts_with(DATA) => line_ends + DATA.len(),
-            Self::OfEvents | Self::OfText => line_ends,
+            _ if from.first() == Some(&0) => {
+                Void::Nul(from.iter().take_while(|byte| **byte == 0).count())
+            }
+            Self::OfEvents if next_line.starts_with(DATA) => {
+                let after = next_line.get(DATA.len()..).unwrap_or_default();
+                Void::Break(line_ends + DATA.len() + usize::from(after.starts_with(b" ")))
+            }
+            Self::OfFields => Void::Break(1),
+            Self::OfText | Self::OfEvents => Void::Break(line_ends),
         }
     }
 }
@@ -33,13 +62,14 @@ pub(super) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// `text` without line breaks.
+/// `text` without line breaks and NUL bytes.
 pub(super) fn without_breaks(text: &[u8]) -> WipedBuffer {
     let mut joined = WipedBuffer::with_capacity(text.len());
     let mut indentation = 0;
     for byte in text {
         match byte {
             b'\r' | b'\n' => indentation = MAX_INDENTATION,
+            0 => {}
             byte if indentation > 0 && is_blank(*byte) => indentation -= 1,
             byte => {
                 joined.append(&[*byte]);

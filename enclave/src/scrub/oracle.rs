@@ -65,7 +65,7 @@ pub(super) fn hits(needles: &[&[u8]], body: &[u8], kind: Kind) -> Vec<Range<usiz
     let characters = own
         .flat_map(|at| forms::forms(needles[at], &[]))
         .flat_map(|form| form.text);
-    let inside: Vec<u8> = characters.chain(*b"%\\&#;{}+/-_=\r\n \t").collect();
+    let inside: Vec<u8> = characters.chain(*b"%\\&#;{}+/-_=\r\n \t\0").collect();
     let mut all = Vec::new();
     for view in views(body, kind, &inside) {
         for start in 0..view.len() {
@@ -113,7 +113,8 @@ fn widened(form: &Form, view: &[Character], start: usize) -> (usize, usize) {
     (first, end)
 }
 
-/// The body without its line breaks; each scheme's escapes decoded in that; and in turn.
+/// The body without its line breaks and NUL bytes; each scheme's escapes decoded in that, once and
+/// twice; and in turn.
 fn views(body: &[u8], kind: Kind, inside: &[u8]) -> Vec<Vec<Character>> {
     let characters = body.iter().enumerate();
     let sent: Vec<Character> = characters
@@ -126,11 +127,11 @@ fn views(body: &[u8], kind: Kind, inside: &[u8]) -> Vec<Vec<Character>> {
     let joined = decoded(&sent, inside, |rest| line_break(rest, kind));
     let schemes = [json, html, percent];
     let mut views = vec![joined.clone()];
-    views.extend(
-        schemes
-            .iter()
-            .map(|scheme| decoded(&joined, inside, scheme)),
-    );
+    for scheme in schemes {
+        let once = decoded(&joined, inside, scheme);
+        views.push(decoded(&once, inside, scheme));
+        views.push(once);
+    }
     let mut latest = joined;
     for scheme in schemes.iter().chain(&schemes) {
         latest = decoded(&latest, inside, scheme);
@@ -167,6 +168,7 @@ fn decoded(
                 begins_line = true;
                 indentation = 8;
             }
+            Some(meaning) if meaning.is_empty() => {}
             Some(meaning) if indentation > 0 && meaning.iter().all(|b| is_blank(*b)) => {
                 indentation -= 1;
             }

@@ -26,7 +26,7 @@ const CHAIN: [Scheme; 6] = [
 /// Farther back than this no boundary is looked for: see [`Views::boundary`].
 pub(super) const MAX_BOUNDARY_BYTES: usize = 1024;
 
-/// A window, without its line breaks, and its decoded views.
+/// A window, without its line breaks and NUL bytes, and its decoded views.
 ///
 /// Forms have no line breaks either, so that one which came without any is found in the same place.
 pub(super) struct Views<'w> {
@@ -48,7 +48,7 @@ enum Parent {
 }
 
 impl<'w> Views<'w> {
-    /// Decodes `window` by each scheme alone, and by all in turn.
+    /// Decodes `window` by each scheme alone, once and twice, and by all in turn.
     pub(super) fn new(window: &'w [u8], lines: Lines, alphabet: &'w Alphabet, end: End) -> Self {
         let mut views = Self {
             window,
@@ -67,6 +67,11 @@ impl<'w> Views<'w> {
         let mut alone = [None; 3];
         for (place, scheme) in alone.iter_mut().zip(CHAIN) {
             *place = views.decode(scheme, joined);
+        }
+        for (alone, scheme) in alone.into_iter().zip(CHAIN) {
+            if let Some(once) = alone.filter(|once| !views.is_done(scheme, *once)) {
+                views.decode(scheme, once);
+            }
         }
         let mut latest = joined;
         for (step, scheme) in CHAIN.into_iter().enumerate() {

@@ -224,3 +224,48 @@ pub(super) fn chunked<'b>(mut bytes: &'b [u8], sizes: &[usize]) -> Vec<&'b [u8]>
     }
     chunks
 }
+
+#[test]
+fn a_wide_encoding_hides_nothing() {
+    let secret = "sk-live/0123456789";
+    for text in [
+        secret.to_owned(),
+        hex::encode(secret),
+        format!("\\u0073{}", &secret[1..]),
+    ] {
+        let text = format!("<{text}>");
+        let wide: [Vec<u8>; 4] = [
+            text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+            text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+            text.chars()
+                .flat_map(|c| u32::from(c).to_le_bytes())
+                .collect(),
+            text.chars()
+                .flat_map(|c| u32::from(c).to_be_bytes())
+                .collect(),
+        ];
+        for body in wide {
+            for size in [1, 3, 7, 1000] {
+                let chunks: Vec<&[u8]> = body.chunks(size).collect();
+                let (out, acted) = scrub(secret.as_bytes(), &chunks, Delivery::FixedTail);
+                let out: Vec<u8> = out.into_iter().filter(|byte| *byte != 0).collect();
+                assert_eq!(String::from_utf8_lossy(&out), "<[redacted]>", "{size}");
+                assert!(acted);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_secret_that_holds_another_schemes_escape_is_found_in_a_text_escaped_twice() {
+    let secret = r#"sk"%41\0123456789&lt;"#;
+    let json = |text: &str| serde_json::to_string(text).unwrap();
+    for body in [json(&json(secret)), format!("<{}>", json(&json(secret)))] {
+        let (out, acted) = scrub(secret.as_bytes(), &[body.as_bytes()], Delivery::FixedTail);
+        let out = String::from_utf8_lossy(&out);
+        assert!(
+            acted && out.contains("[redacted]") && !out.contains("0123456789"),
+            "{out}"
+        );
+    }
+}

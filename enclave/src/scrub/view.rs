@@ -5,14 +5,14 @@ mod tests;
 
 use core::ops::Range;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 
 use self::builder::Builder;
 use super::{
     End,
     alphabet::Alphabet,
     escape::{Parsed, Scheme},
-    lines::{Lines, MAX_INDENTATION, is_blank},
+    lines::{Lines, MAX_INDENTATION, Void, is_blank},
     work,
 };
 use crate::wipe::WipedBuffer;
@@ -95,18 +95,23 @@ impl View {
         view.built(bytes.len(), done)
     }
 
-    /// `bytes` without the line breaks that matter; `None` when there are none.
+    /// `bytes` without NUL bytes and the line breaks that matter; `None` when there are none.
     pub(super) fn without_breaks(bytes: &[u8], lines: Lines, alphabet: &Alphabet) -> Option<Self> {
-        let mut next = memchr2(b'\n', b'\r', bytes)?;
+        let mut next = lines.find(bytes)?;
         work::done(bytes.len());
         let mut view = Builder::new(Input { bytes, breaks: &[] });
         loop {
-            let line_end = next..next + lines.break_length(bytes.get(next..).unwrap_or_default());
-            let from = line_end.end;
-            if matters(b"\n", &line_end, bytes, alphabet) {
-                view.escape(line_end, b"\n");
+            let (length, meaning): (_, &[u8]) =
+                match lines.void(bytes.get(next..).unwrap_or_default()) {
+                    Void::Break(length) => (length, b"\n"),
+                    Void::Nul(length) => (length, b""),
+                };
+            let void = next..next + length;
+            let from = void.end;
+            if matters(meaning, &void, bytes, alphabet) {
+                view.escape(void, meaning);
             }
-            match memchr2(b'\n', b'\r', bytes.get(from..).unwrap_or_default()) {
+            match lines.find(bytes.get(from..).unwrap_or_default()) {
                 Some(at) => next = from + at,
                 None => break,
             }

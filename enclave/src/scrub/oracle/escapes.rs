@@ -6,10 +6,11 @@ pub(super) type Escape = (Vec<u8>, usize);
 
 pub(super) fn line_break(rest: &[u8], kind: Kind) -> Option<Escape> {
     match rest {
-        [b'\r' | b'\n', b'd', b'a', b't', b'a', b':', ..] if kind == Kind::Events => {
-            Some((vec![b'\n'], 6))
+        [b'\r' | b'\n', b'd', b'a', b't', b'a', b':', rest @ ..] if kind == Kind::Events => {
+            Some((vec![b'\n'], 6 + usize::from(rest.starts_with(b" "))))
         }
         [b'\r' | b'\n', ..] => Some((vec![b'\n'], 1)),
+        [0, ..] => Some((vec![], 1)),
         _ => None,
     }
 }

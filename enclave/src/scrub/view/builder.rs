@@ -83,6 +83,7 @@ impl<'i> Builder<'i> {
                 self.add_break(start);
             }
             b" " | b"\t" if self.indentation > 0 => self.indentation -= 1,
+            b"" => {}
             _ => {
                 self.indentation = 0;
                 self.view.bytes.append(meaning);

@@ -131,6 +131,14 @@ fn line_breaks_are_gone() {
         );
     }
     assert_eq!(joined(Lines::OfText, "a  b"), None);
+    assert_eq!(
+        joined(Lines::OfFields, "a  b\nc\td").as_deref(),
+        Some("abcd")
+    );
+    let utf_16 = "a\0b\0\r\0\n\0 \0 \0c\0";
+    assert_eq!(joined(Lines::OfText, utf_16).as_deref(), Some("abc"));
+    let utf_32 = "\0\0\0a\0\0\0b";
+    assert_eq!(joined(Lines::OfText, utf_32).as_deref(), Some("ab"));
     for (scheme, input, expected) in [
         (Scheme::Json, r"a\n  b\r\n\t\t c\nd", "abcd"),
         (Scheme::Percent, "a%0A b%0D%0a%20%09c", "abc"),
