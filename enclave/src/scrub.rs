@@ -114,7 +114,7 @@ impl Scrubber {
         let mut scrubber = Self {
             forms: Arc::new(Forms::new(needles)),
             delivery: Delivery::FixedTail,
-            lines: Lines::OfText,
+            lines: Lines::Text,
             tail: WipedBuffer::with_capacity(0),
             out_to: 0,
             dealt_to: 0,
@@ -134,8 +134,8 @@ impl Scrubber {
             delivery => delivery,
         };
         self.lines = match is_of_events && !self.forms.has_data() {
-            true => Lines::OfEvents,
-            false => Lines::OfText,
+            true => Lines::Events,
+            false => Lines::Text,
         };
     }
 
@@ -187,7 +187,7 @@ impl Scrubber {
 
     fn hits(&self, text: &[u8]) -> Vec<Range<usize>> {
         // A secret may have blanks in it, and an encoded one may have them between its lines.
-        let lines = [Lines::OfText, Lines::OfFields];
+        let lines = [Lines::Text, Lines::Fields];
         let alphabet = self.forms.alphabet();
         let hits = lines.map(|lines| {
             let views = Views::new(text, lines, alphabet, End::Closed);

@@ -11,11 +11,11 @@ pub(super) const MAX_INDENTATION: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lines {
     /// Indentation.
-    OfText,
+    Text,
     /// The values of fields: a server that puts several lines into one writes blanks between them.
-    OfFields,
+    Fields,
     /// `data:`, too, with which server-sent events begin the lines of what they carry.
-    OfEvents,
+    Events,
 }
 
 /// What says nothing.
@@ -31,9 +31,9 @@ impl Lines {
     /// Where the next line break or NUL byte is.
     pub(super) fn find(self, text: &[u8]) -> Option<usize> {
         match self {
-            Self::OfText | Self::OfEvents => memchr3(b'\n', b'\r', 0, text),
+            Self::Text | Self::Events => memchr3(b'\n', b'\r', 0, text),
             // Neither CR nor NUL can be in a field (RFC 9110 section 5.5).
-            Self::OfFields => memchr3(b'\n', b' ', b'\t', text),
+            Self::Fields => memchr3(b'\n', b' ', b'\t', text),
         }
     }
 
@@ -47,12 +47,12 @@ impl Lines {
             _ if from.first() == Some(&0) => {
                 Void::Nul(from.iter().take_while(|byte| **byte == 0).count())
             }
-            Self::OfEvents if next_line.starts_with(DATA) => {
+            Self::Events if next_line.starts_with(DATA) => {
                 let after = next_line.get(DATA.len()..).unwrap_or_default();
                 Void::Break(line_ends + DATA.len() + usize::from(after.starts_with(b" ")))
             }
-            Self::OfFields => Void::Break(1),
-            Self::OfText | Self::OfEvents => Void::Break(line_ends),
+            Self::Fields => Void::Break(1),
+            Self::Text | Self::Events => Void::Break(line_ends),
         }
     }
 }

@@ -121,7 +121,10 @@ fn part(secret: String) -> impl Strategy<Value = String> {
         2 => select(forms.clone()),
         2 => (select(forms.clone()), 8..60_usize, select(BREAKS.to_vec()))
             .prop_map(|(form, width, with)| broken(&form, width, with)),
-        1 => (select(forms), 0..WAYS).prop_map(|(form, way)| all_written(&form, way % 6)),
+        1 => (select(forms.clone()), 0..WAYS).prop_map(|(form, way)| all_written(&form, way % 6)),
+        // As UTF-16 and UTF-32 have it.
+        1 => (select(forms), 1..4_usize)
+            .prop_map(|(form, count)| form.chars().map(|c| format!("{}{c}", "\0".repeat(count))).collect()),
         2 => ways.prop_map(move |ways| {
             mixed.bytes().zip(ways).map(|(byte, way)| written(byte, way)).collect()
         }),
@@ -190,5 +193,24 @@ proptest! {
         prop_assert_eq!(acted, !hits.is_empty());
         let text = redacted(&[secret.as_bytes()], &out, Kind::Text);
         prop_assert_eq!(String::from_utf8_lossy(&text), String::from_utf8_lossy(&out));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn wherever_a_body_is_split_it_comes_as_the_whole_would((secret, body) in secret_and_body()) {
+        // Bytes before and after, so that what is held back begins at every place of the body.
+        let body: String = body.chars().take(700).collect();
+        let body = format!("{}{body}{}", ".".repeat(600), ".".repeat(1500));
+        let expected = redacted(&[secret.as_bytes()], body.as_bytes(), Kind::Text);
+        for split in (1..body.len()).rev() {
+            let (first, second) = body.as_bytes().split_at(split);
+            let (out, _) = scrub(secret.as_bytes(), &[first, second], Delivery::FixedTail);
+            prop_assert_eq!(
+                String::from_utf8_lossy(&out), String::from_utf8_lossy(&expected), "{}", split
+            );
+        }
     }
 }

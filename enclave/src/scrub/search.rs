@@ -254,7 +254,7 @@ mod tests {
     fn a_boundary_is_where_no_escape_lies_across() {
         let window = br"a\u0026#34;b%41c";
         let alphabet = Alphabet::new([&b"\""[..]].into_iter());
-        let views = Views::new(window, Lines::OfText, &alphabet, End::Closed);
+        let views = Views::new(window, Lines::Text, &alphabet, End::Closed);
         let boundaries: Vec<usize> = (0..=window.len()).map(|at| views.boundary(at)).collect();
         // `\u0026#34;` is one escape, 1 to 11, as `&#34;` in the JSON view.
         assert_eq!(

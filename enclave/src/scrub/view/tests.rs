@@ -120,25 +120,22 @@ fn line_breaks_are_gone() {
         ("a\n\n\r\n  \n ", "a", "a"),
     ] {
         assert_eq!(
-            joined(Lines::OfText, input).as_deref(),
+            joined(Lines::Text, input).as_deref(),
             Some(of_text),
             "{input:?}"
         );
         assert_eq!(
-            joined(Lines::OfEvents, input).as_deref(),
+            joined(Lines::Events, input).as_deref(),
             Some(of_events),
             "{input:?}"
         );
     }
-    assert_eq!(joined(Lines::OfText, "a  b"), None);
-    assert_eq!(
-        joined(Lines::OfFields, "a  b\nc\td").as_deref(),
-        Some("abcd")
-    );
+    assert_eq!(joined(Lines::Text, "a  b"), None);
+    assert_eq!(joined(Lines::Fields, "a  b\nc\td").as_deref(), Some("abcd"));
     let utf_16 = "a\0b\0\r\0\n\0 \0 \0c\0";
-    assert_eq!(joined(Lines::OfText, utf_16).as_deref(), Some("abc"));
+    assert_eq!(joined(Lines::Text, utf_16).as_deref(), Some("abc"));
     let utf_32 = "\0\0\0a\0\0\0b";
-    assert_eq!(joined(Lines::OfText, utf_32).as_deref(), Some("ab"));
+    assert_eq!(joined(Lines::Text, utf_32).as_deref(), Some("ab"));
     for (scheme, input, expected) in [
         (Scheme::Json, r"a\n  b\r\n\t\t c\nd", "abcd"),
         (Scheme::Percent, "a%0A b%0D%0a%20%09c", "abc"),
@@ -151,7 +148,7 @@ fn line_breaks_are_gone() {
 #[test]
 fn no_escape_goes_on_after_a_line_break() {
     let twice = |input: &str| {
-        let joined = View::without_breaks(input.as_bytes(), Lines::OfText, &alphabet()).unwrap();
+        let joined = View::without_breaks(input.as_bytes(), Lines::Text, &alphabet()).unwrap();
         let view = View::decode(Scheme::Html, joined.decoded(), &alphabet(), End::Open)?;
         Some(String::from_utf8_lossy(view.decoded().bytes).into_owned())
     };
@@ -159,7 +156,7 @@ fn no_escape_goes_on_after_a_line_break() {
     assert_eq!(twice("&#65\n").as_deref(), Some("A"));
     assert_eq!(twice("&am\np;"), None);
     // The break is known in the view of a view, too.
-    let joined = View::without_breaks(b"\\u0041&#65\n1", Lines::OfText, &alphabet()).unwrap();
+    let joined = View::without_breaks(b"\\u0041&#65\n1", Lines::Text, &alphabet()).unwrap();
     let json = View::decode(Scheme::Json, joined.decoded(), &alphabet(), End::Open).unwrap();
     let html = View::decode(Scheme::Html, json.decoded(), &alphabet(), End::Open).unwrap();
     assert_eq!(html.decoded().bytes, b"AA1");
