@@ -39,8 +39,8 @@ pub(crate) struct Fetch {
     /// Receipts of this connection alone.
     #[arg(long)]
     handle: Option<Handle>,
-    /// Leave out pages on which every call came earlier than this long ago, as in 7d. What is left
-    /// is a part: verify it with --partial.
+    /// Leave out the pages before the first one with a call of this long ago or later, as in 7d.
+    /// What is left is a part: verify it with --partial.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     since: Option<Duration>,
     /// Also fetch evidence of the enclave, verify it, and write it to this file: with it, receipts

@@ -48,8 +48,9 @@ impl Since {
     }
 }
 
-/// Every page, as one. Pages of which every call came earlier than is wanted are left out; pages are
-/// not cut, so that a batch keeps its receipts together as far as possible.
+/// Every page, as one. Those before the first one with a call that came since are left out; none
+/// after it, since what is missing in the middle would be a gap, and none is cut, so that a batch
+/// keeps its receipts together as far as possible.
 pub(crate) async fn fetch(
     vault: &Vault,
     wanted: &Wanted,
@@ -62,15 +63,17 @@ pub(crate) async fn fetch(
     };
     let mut known = BTreeSet::new();
     let mut after: Option<String> = None;
+    let mut has_begun = false;
     loop {
         let path = path(wanted.handle.as_ref(), after.as_deref());
         let page: ReceiptsPage = vault.receipts(&path, access).await?;
-        // It would be answered in the same way for ever.
-        if page.next.is_some() && page.next == after {
+        // Who answers in the same way for ever, or with nothing, never comes to an end.
+        if page.next.is_some() && (page.next == after || page.receipts.is_empty()) {
             return Err(VaultError::Malformed.into());
         }
         let next = page.next.clone();
-        if wanted.since.covers(&page) {
+        has_begun |= wanted.since.covers(&page);
+        if has_begun {
             whole.receipts.extend(page.receipts);
             let is_new = |batch: &StoredBatch| known.insert(batch.head.clone());
             whole

@@ -126,6 +126,46 @@ async fn pages_of_earlier_calls_alone_are_left_out() {
     assert_eq!(places, [2, 3]);
 }
 
+/// An enclave's receipts may be stored long after the calls: those of another came between.
+#[tokio::test]
+async fn no_page_is_left_out_after_the_first_that_is_wanted() {
+    let (owner, _server, _folder) = owner(|seen| {
+        let page = match seen.head.uri.query().unwrap() {
+            query if query.contains("after=b") => page(1, Some("c")),
+            query if query.contains("after=c") => page(3, None),
+            _ => page(2, Some("b")),
+        };
+        reply(200, None, &serde_json::to_string(&page).unwrap())
+    })
+    .await;
+    let wanted = Wanted {
+        handle: None,
+        since: Since::Time(2000),
+    };
+    let part = owner.receipts(&wanted).await.unwrap();
+    let places = part.receipts.iter().map(|r| r.details.sequence);
+    assert_eq!(places.collect::<Vec<_>>(), [2, 1, 3]);
+}
+
+/// The attack: pages of nothing, each with another one to ask for.
+#[tokio::test]
+async fn a_control_plane_that_has_nothing_and_no_end() {
+    let asked = AtomicUsize::new(0);
+    let (owner, _server, _folder) = owner(move |_| {
+        let number = asked.fetch_add(1, Ordering::SeqCst);
+        assert!(number < 3);
+        let empty = ReceiptsPage {
+            receipts: vec![],
+            ..page(1, Some(&number.to_string()))
+        };
+        reply(200, None, &serde_json::to_string(&empty).unwrap())
+    })
+    .await;
+    let refused = owner.receipts(&Wanted::default()).await.unwrap_err();
+    let is_malformed = matches!(refused, OwnerError::Vault(VaultError::Malformed));
+    assert!(is_malformed, "{refused}");
+}
+
 /// One that never comes to an end is left.
 #[tokio::test]
 async fn a_control_plane_that_repeats_itself() {

@@ -1,7 +1,7 @@
 //! What a control plane, or who has the file, may do to receipts: each is found.
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use coset::iana;
-use dauth_protocol::audit::{ChainHead, Digest, StoredBatch};
+use dauth_protocol::audit::{CallReceipt, ChainHead, Digest, StoredBatch};
 use serde_json::{Value, json};
 
 use super::{
@@ -335,4 +335,27 @@ fn receipts_of_two_owners_are_not_one_owners() {
         owners: vec![OWNER.to_owned(), "s-2".to_owned()],
     };
     assert_eq!(findings(&[page], &enclave), [owners]);
+}
+
+/// The attack: receipts that nobody signed for, of calls so many that to count them overflows.
+#[test]
+fn numbers_as_large_as_can_be_are_told() {
+    let enclave = Enclave::new();
+    let mut page = shared(&enclave).page();
+    page.batches.clear();
+    let of_place = |sequence| CallReceipt {
+        sequence,
+        ordinal: u64::MAX,
+        started_ms: u64::MAX,
+        ..page.receipts[0].details.clone()
+    };
+    page.receipts = (1..=10).map(|place| stored(&of_place(place))).collect();
+    let sentences: Vec<String> = (findings(&[page], &enclave).iter())
+        .map(Finding::to_string)
+        .collect();
+    let of_all = format!("and {} more of connection", u64::MAX);
+    assert!(
+        sentences.iter().any(|s| s.contains(&of_all)),
+        "{sentences:?}"
+    );
 }
