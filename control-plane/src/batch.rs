@@ -3,7 +3,7 @@
 //! What is stored hangs together: the receipts are those that the head counts, marks and chains.
 //! Whether an enclave signed the head is for owners to find out, who have its evidence; a host that
 //! makes batches up is found out by them.
-use std::{cmp::Ordering, collections::BTreeSet, iter};
+use std::{cmp::Ordering, iter};
 
 use coset::{CborSerializable as _, CoseSign1};
 use dauth_protocol::{
@@ -143,12 +143,6 @@ impl Batch {
     /// The receipts, in order.
     pub(crate) fn receipts(&self) -> &[Receipt] {
         &self.receipts
-    }
-
-    /// Whose they are, each owner once.
-    pub(crate) fn owners(&self) -> BTreeSet<&str> {
-        let owners = self.receipts.iter().map(|r| r.details.owner.as_str());
-        owners.collect()
     }
 }
 

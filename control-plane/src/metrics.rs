@@ -31,7 +31,7 @@ pub(crate) struct Metrics {
 pub(crate) struct Receipts {
     /// Stored in full.
     pub(crate) stored: AtomicU64,
-    /// Kept by their digests alone: their owners have too many.
+    /// Kept by their digests alone: their owners have too many, or are not known.
     pub(crate) digests_alone: AtomicU64,
     /// Removed, being too old.
     pub(crate) removed: AtomicU64,

@@ -19,8 +19,8 @@ use crate::{
 /// The route.
 pub(crate) const PATH: &str = "/internal/receipts";
 
-/// 204 when it is stored, also when it was before; 400 when it is no batch, or names an owner who
-/// is none; 409 when another stands in its place; 507 when there is no room for more.
+/// 204 when it is stored, also when it was before; 400 when it is no batch; 409 when another stands
+/// in its place; 507 when there is no room for more.
 pub(crate) async fn post(State(app): State<Arc<App>>, headers: HeaderMap, body: Bytes) -> Response {
     if !is_host(&app, &headers) {
         return unauthorized();
@@ -50,13 +50,10 @@ pub(crate) async fn post(State(app): State<Arc<App>>, headers: HeaderMap, body: 
             metrics::add(&counters.batches_put_off, 1);
             StatusCode::INSUFFICIENT_STORAGE
         }
-        Err(error @ (KeepError::Conflict | KeepError::UnknownOwner)) => {
+        Err(error @ KeepError::Conflict) => {
             tracing::warn!(%boot, first, count, %error, "a host's batch of receipts is refused");
             metrics::add(&counters.batches_refused, 1);
-            match error {
-                KeepError::Conflict => StatusCode::CONFLICT,
-                _ => StatusCode::BAD_REQUEST,
-            }
+            StatusCode::CONFLICT
         }
         Err(KeepError::Store(error)) => {
             tracing::error!(%error, "the store failed");

@@ -5,7 +5,8 @@
 //!
 //! Room is bounded twice. Beyond the bound on the database nothing more is taken, rather than that
 //! the oldest goes: nobody can push out what is stored. Beyond an owner's own bound their receipts
-//! are kept by their digests alone, which costs others nothing and leaves the owner a gap.
+//! are kept by their digests alone, which costs others nothing and leaves the owner a gap. So are
+//! those of an owner whom nobody here knows: others in the batch are not to lose theirs for it.
 mod page;
 mod retention;
 
@@ -22,8 +23,8 @@ use crate::batch::{Batch, Place, Receipt};
 pub(crate) enum Kept {
     /// It was stored.
     Now {
-        /// How many receipts are kept in full: of the others, whose owners have too many, there are
-        /// digests alone.
+        /// How many receipts are kept in full: of the others, whose owners have too many or are not
+        /// known, there are digests alone.
         in_full: u64,
     },
     /// It had been: the host did not learn of it.
@@ -36,9 +37,6 @@ pub(crate) enum KeepError {
     /// Another batch stands there, or beside it and does not go on to it.
     #[error("another batch stands in its place, or its neighbour is of another chain")]
     Conflict,
-    /// Nobody here is the owner that a receipt names.
-    #[error("a receipt names an owner whom this issuer does not know")]
-    UnknownOwner,
     /// The database is as large as it may become by receipts.
     #[error("there is no room for more receipts")]
     Full,
@@ -74,11 +72,6 @@ impl Store {
         }
         if used_bytes(&mut transaction).await? >= room.bytes {
             return Err(KeepError::Full);
-        }
-        for owner in batch.owners() {
-            if !is_subject(&mut transaction, owner).await? {
-                return Err(KeepError::UnknownOwner);
-            }
         }
         let id = insert_batch(&mut transaction, batch, now_s).await?;
         let mut in_full = 0;
@@ -164,7 +157,7 @@ async fn insert_batch(
     Ok(inserted.last_insert_rowid())
 }
 
-/// Zero when the owner has too many already.
+/// Zero when the owner has too many already, or is none.
 async fn insert_receipt(
     transaction: &mut Transaction<'static, Sqlite>,
     batch: i64,
@@ -173,7 +166,8 @@ async fn insert_receipt(
 ) -> Result<u64, StoreError> {
     let inserted = sqlx::query(
         "INSERT INTO receipts (batch, owner, handle, bytes) SELECT ?1, ?2, ?3, ?4
-         WHERE coalesce((SELECT bytes FROM receipt_owners WHERE owner = ?2), 0) + length(?4) <= ?5",
+         WHERE EXISTS (SELECT 1 FROM subjects WHERE id = ?2)
+         AND coalesce((SELECT bytes FROM receipt_owners WHERE owner = ?2), 0) + length(?4) <= ?5",
     )
     .bind(batch)
     .bind(&receipt.details.owner)
@@ -183,17 +177,6 @@ async fn insert_receipt(
     .execute(&mut **transaction)
     .await?;
     Ok(inserted.rows_affected())
-}
-
-async fn is_subject(
-    transaction: &mut Transaction<'static, Sqlite>,
-    id: &str,
-) -> Result<bool, StoreError> {
-    let (known,) = sqlx::query_as("SELECT EXISTS (SELECT 1 FROM subjects WHERE id = ?)")
-        .bind(id)
-        .fetch_one(&mut **transaction)
-        .await?;
-    Ok(known)
 }
 
 fn digest(bytes: &[u8]) -> Result<Digest, StoreError> {

@@ -174,7 +174,7 @@ async fn each_outcome_has_its_status_and_is_counted() {
         (&Chain::new(1).of_one(&a, TWO, 2), 409),
         (&Chain::new(1).of_one(&a, ONE, 3), 409),
         (&changed, 400),
-        (&unknown, 400),
+        (&unknown, 204),
         (b"", 400),
         (b"garbage", 400),
         (&vec![0; MAX_BATCH_BYTES], 400),
@@ -186,7 +186,8 @@ async fn each_outcome_has_its_status_and_is_counted() {
     let text = String::from_utf8(stack.get("/metrics").await.body).unwrap();
     for line in [
         "receipts_stored_total 2\n",
-        "receipt_batches_refused_total 7\n",
+        "receipts_digests_alone_total 1\n",
+        "receipt_batches_refused_total 6\n",
     ] {
         let line = format!("dauth_control_plane_{line}");
         assert!(text.contains(&line), "{text}");
