@@ -40,7 +40,7 @@ impl Opened<'_> {
             caller: self.caller.thumbprint().to_owned(),
             server: self.caller.server().map(str::to_owned),
             token_id: self.caller.claims().jti.clone(),
-            method: self.request.method.clone(),
+            method: self.request.method.to_string(),
             path: self.request.target.path.clone(),
         }
     }

@@ -66,7 +66,7 @@ impl Account {
         receipts.ledger.expect();
         let entry = Entry {
             id,
-            subject,
+            subject: subject.fitted(),
             ordinal: 0,
             outcome: Outcome::Unanswered,
             ending: Ending::Abandoned,
@@ -179,7 +179,8 @@ impl Drop for Account {
 fn dropped(entry: &Entry) -> Ending {
     if panicking() {
         Ending::Broken
-    } else if entry.subject.method == Method::HEAD && entry.outcome != Outcome::Unanswered {
+    } else if entry.subject.method == Method::HEAD.as_str() && entry.outcome != Outcome::Unanswered
+    {
         // The reply to a HEAD has no body, whatever was there to be sent.
         Ending::Complete
     } else {

@@ -163,6 +163,8 @@ impl Courier {
                 }
                 Err(_) => self.pause(&mut pause).await,
             }
+            // The parent may take events all the while.
+            self.tell_losses();
         }
     }
 

@@ -4,7 +4,6 @@ use dauth_protocol::{
     Fingerprint, Handle, Owner, RequestPath,
     audit::{BootId, CallReceipt, Ending, MarkKey, Outcome, ReceiptId, Reflection},
 };
-use http::Method;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -35,7 +34,7 @@ pub(crate) struct Subject {
     /// The MCP server that called.
     pub(crate) server: Option<String>,
     pub(crate) token_id: String,
-    pub(crate) method: Method,
+    pub(crate) method: String,
     /// Below the base URL, without query.
     pub(crate) path: RequestPath,
 }
@@ -84,12 +83,9 @@ impl Entry {
             owner: subject.owner.subject.clone(),
             fingerprint: subject.fingerprint,
             caller: subject.caller.clone(),
-            server: subject
-                .server
-                .as_deref()
-                .map(|server| fitted(server, MAX_SERVER_BYTES)),
-            token_id: fitted(&subject.token_id, MAX_TOKEN_ID_BYTES),
-            method: fitted(subject.method.as_str(), MAX_METHOD_BYTES),
+            server: subject.server.clone(),
+            token_id: subject.token_id.clone(),
+            method: subject.method.clone(),
             path_hash: path_hash.into(),
             mark_key,
             outcome: self.outcome,
@@ -104,6 +100,18 @@ impl Entry {
 }
 
 impl Subject {
+    /// The same, with texts that a receipt has room for. Before it waits for its place: a caller
+    /// chooses the method, and many receipts may wait.
+    pub(super) fn fitted(self) -> Self {
+        let fit_server = |server| fitted(server, MAX_SERVER_BYTES);
+        Self {
+            server: self.server.map(fit_server),
+            token_id: fitted(self.token_id, MAX_TOKEN_ID_BYTES),
+            method: fitted(self.method, MAX_METHOD_BYTES),
+            ..self
+        }
+    }
+
     /// A key of this connection for one purpose.
     fn derive<const N: usize>(
         &self,
@@ -123,9 +131,9 @@ impl Subject {
 }
 
 /// A text of at most `max` bytes: itself, or its hash.
-fn fitted(text: &str, max: usize) -> String {
+fn fitted(text: String, max: usize) -> String {
     if text.len() <= max {
-        text.to_owned()
+        text
     } else {
         format!("sha256:{}", hex::encode(Sha256::digest(text)))
     }

@@ -29,7 +29,7 @@ pub(crate) fn subject(number: u64, method: Method) -> Subject {
         caller: "c".repeat(43),
         server: None,
         token_id: "token".to_owned(),
-        method,
+        method: method.to_string(),
         path: RequestPath::parse("/me").unwrap(),
     }
 }
@@ -56,7 +56,7 @@ async fn a_receipt_says_who_called_what() {
         |_| {},
         |subject| {
             subject.server = Some("https://mcp.example/mcp".to_owned());
-            subject.method = Method::POST;
+            subject.method = "POST".to_owned();
         },
     ])
     .await;
@@ -112,13 +112,13 @@ async fn a_receipt_of_the_longest_texts_is_a_receipt() {
             subject.owner.subject = "\u{fffd}".repeat(2048 / 3);
             subject.server = Some("s".repeat(2048));
             subject.token_id = "t".repeat(256);
-            subject.method = Method::from_bytes(&[b'M'; 1000]).unwrap();
+            subject.method = "M".repeat(1000);
             subject.path = RequestPath::parse(&format!("/{}", "p".repeat(4000))).unwrap();
         },
         |subject| {
             subject.server = Some("s".repeat(256));
             subject.token_id = "t".repeat(64);
-            subject.method = Method::from_bytes(&[b'M'; 32]).unwrap();
+            subject.method = "M".repeat(32);
         },
     ])
     .await;
@@ -133,6 +133,19 @@ async fn a_receipt_of_the_longest_texts_is_a_receipt() {
     assert_eq!(fitting.server, Some("s".repeat(256)));
     assert_eq!(fitting.token_id, "t".repeat(64));
     assert_eq!(fitting.method, "M".repeat(32));
+}
+
+/// The attack: thousands of calls by methods as long as a proof may name, while the parent hangs.
+#[test]
+fn what_waits_has_no_longer_texts_than_a_receipt() {
+    let mut long = subject(1, Method::GET);
+    long.server = Some("s".repeat(2048));
+    long.token_id = "t".repeat(256);
+    long.method = "M".repeat(8 * 1024);
+    let waits = long.fitted();
+    for text in [waits.server.unwrap(), waits.token_id, waits.method] {
+        assert_eq!(text.len(), "sha256:".len() + 64);
+    }
 }
 
 /// Connections beyond the bound are forgotten, those that were called longest ago first.

@@ -110,6 +110,27 @@ async fn a_parent_that_hangs_loses_receipts_and_blocks_nothing() {
     assert_eq!(event["total"], 3);
 }
 
+/// The control plane may be away for hours: the operator is told before it is back.
+#[tokio::test(start_paused = true)]
+async fn a_loss_is_told_while_nothing_is_stored() {
+    let mut books = Books::with_room(Answer::Status(502), 32).await;
+    calls(&books, 1);
+    books.batch().await;
+    calls(&books, 7);
+    let event = tokio::time::timeout(Duration::from_secs(60), books.event()).await;
+    let event = event.expect("it is told");
+    assert_eq!(event["event"], "receipts_lost");
+    assert_eq!(event["total"], 3);
+    // Once for each number.
+    for _ in 0..3 {
+        books.batch().await;
+    }
+    books.parent.will(Answer::Stores);
+    calls(&books, 1);
+    let event = books.event().await;
+    assert_eq!(event["total"], 4, "{event}");
+}
+
 /// The attack: one owner's calls without end, so that others' receipts find no room.
 #[tokio::test(start_paused = true)]
 async fn an_owner_who_calls_without_end_loses_nobody_elses_receipts() {
