@@ -14,7 +14,7 @@ pub(crate) mod parent;
 
 use parent::{Answer, Books};
 
-pub(crate) fn subject(number: u64, method: Method) -> Subject {
+pub(crate) fn subject(number: u64, method: &Method) -> Subject {
     let owner = Owner {
         issuer: "https://issuer.example".to_owned(),
         subject: "sub-1".to_owned(),
@@ -35,7 +35,7 @@ pub(crate) fn subject(number: u64, method: Method) -> Subject {
 }
 
 fn account(receipts: &Receipts, number: u64) -> Account {
-    let subject = subject(number, Method::GET);
+    let subject = subject(number, &Method::GET);
     receipts.open(subject, Arrival::now()).unwrap()
 }
 
@@ -43,7 +43,7 @@ fn account(receipts: &Receipts, number: u64) -> Account {
 async fn receipts_of(changes: &[fn(&mut Subject)]) -> Vec<CallReceipt> {
     let mut books = Books::new(Answer::Stores).await;
     for change in changes {
-        let mut subject = subject(1, Method::GET);
+        let mut subject = subject(1, &Method::GET);
         change(&mut subject);
         drop(books.receipts.open(subject, Arrival::now()).unwrap());
     }
@@ -61,7 +61,7 @@ async fn a_receipt_says_who_called_what() {
     ])
     .await;
     let receipt = &receipts[0];
-    let expected = subject(1, Method::GET);
+    let expected = subject(1, &Method::GET);
     assert_eq!(receipt.handle, expected.handle);
     assert_eq!(receipt.owner, expected.owner.subject);
     assert_eq!(receipt.fingerprint, expected.fingerprint);
@@ -138,7 +138,7 @@ async fn a_receipt_of_the_longest_texts_is_a_receipt() {
 /// The attack: thousands of calls by methods as long as a proof may name, while the parent hangs.
 #[test]
 fn what_waits_has_no_longer_texts_than_a_receipt() {
-    let mut long = subject(1, Method::GET);
+    let mut long = subject(1, &Method::GET);
     long.server = Some("s".repeat(2048));
     long.token_id = "t".repeat(256);
     long.method = "M".repeat(8 * 1024);
@@ -153,14 +153,14 @@ fn what_waits_has_no_longer_texts_than_a_receipt() {
 async fn ordinals_are_bounded_and_begin_anew() {
     let books = Books::new(Answer::Hangs).await;
     let ordinal_of = |number| {
-        let name = subject(number, Method::GET).connection;
+        let name = subject(number, &Method::GET).connection;
         books.receipts.ledger.counts().ordinals.get(&name).copied()
     };
     drop(account(&books.receipts, 1));
     drop(account(&books.receipts, 2));
     let mut counts = books.receipts.ledger.counts();
     for number in 0..MAX_CONNECTIONS as u64 - 1 {
-        let name = subject(10 + number, Method::GET).connection;
+        let name = subject(10 + number, &Method::GET).connection;
         counts.ordinals.insert(name, 1);
     }
     drop(counts);

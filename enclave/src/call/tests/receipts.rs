@@ -40,7 +40,7 @@ impl Calls {
         let fixture = Fixture::new(script);
         let mut limited = call();
         limited.policy.limits.max_response_bytes = 100_000;
-        let subject = subject(1, limited.method.clone());
+        let subject = subject(1, &limited.method);
         let connection = subject.connection;
         let arrival = Arrival::now();
         let mut account = self.books.receipts.open(subject, arrival).unwrap();
@@ -52,7 +52,7 @@ impl Calls {
     }
 
     fn is_suspended(&self) -> bool {
-        let connection = subject(1, http::Method::GET).connection;
+        let connection = subject(1, &http::Method::GET).connection;
         let watched = self.suspensions.watch(connection, 1, self.max_per_hour);
         watched.is_err_and(|refusal| refusal == SUSPENDED)
     }

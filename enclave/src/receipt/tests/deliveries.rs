@@ -140,7 +140,7 @@ async fn an_owner_who_calls_without_end_loses_nobody_elses_receipts() {
     calls(&books, 100);
     for number in 0..7 {
         for _ in 0..4 {
-            let mut subject = subject(2, Method::GET);
+            let mut subject = subject(2, &Method::GET);
             subject.owner.subject = format!("other-{number}");
             drop(books.receipts.open(subject, Arrival::now()).unwrap());
         }

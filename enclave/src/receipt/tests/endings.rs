@@ -19,7 +19,7 @@ use crate::reply::ReplyBody;
 /// The receipt of the one call that `end` ends.
 async fn receipt_of(method: Method, end: impl AsyncFnOnce(Account)) -> CallReceipt {
     let mut books = Books::new(Answer::Stores).await;
-    let subject = subject(1, method);
+    let subject = subject(1, &method);
     let account = books.receipts.open(subject, Arrival::now()).unwrap();
     let id = account.id();
     end(account).await;
