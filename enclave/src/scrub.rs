@@ -10,6 +10,8 @@
 //! a stream are let out at once; then what went out last is remembered, so that a form which began
 //! in it is not completed.
 mod alphabet;
+#[cfg(test)]
+mod attacks;
 mod body;
 mod decode;
 mod entity;
@@ -54,9 +56,9 @@ use crate::wipe::WipedBuffer;
 pub const REDACTED: &[u8] = b"[redacted]";
 
 /// The most bytes that a server makes of one byte of a secret, in a text that is escaped
-/// throughout, one escape within another (`\u0026#x41;` or `%26%23x41%3B` for each character, a
-/// third more of them in base64), or that is in hexadecimal and escaped.
-const EXPANSION: usize = 16;
+/// throughout, one escape within another: `%26%23x41%3B` for each character, of which there are a
+/// third more in base64, and twice as many in hexadecimal.
+const EXPANSION: usize = 24;
 
 /// The most that line breaks and escapes make of one character of a form: an encoded text of short
 /// lines with indentation.
@@ -212,9 +214,12 @@ impl Scrubber {
         // Decoding begins anew where the next window begins, so no escape may lie across that.
         let (cut, next) = match (end, self.delivery) {
             (End::Closed, _) => (cut, cut),
-            (End::Open, Delivery::FixedTail) => (views.boundary(cut), views.boundary(cut)),
+            (End::Open, Delivery::FixedTail) => {
+                let boundary = views.boundary(cut);
+                (boundary, boundary)
+            }
             (End::Open, Delivery::WholeEvents) => {
-                let remembered = cut.saturating_sub(self.remembered());
+                let remembered = cut.saturating_sub(self.remembered(&views));
                 (cut, views.boundary(remembered))
             }
         };
@@ -261,11 +266,11 @@ impl Scrubber {
         }
     }
 
-    /// How much is remembered of what is out: any form of a short secret, and of a long one a form
-    /// that is not escaped throughout.
-    fn remembered(&self) -> usize {
-        self.held_back()
-            .min(LINE_EXPANSION * self.forms.longest_needle() + 1024)
+    /// How much is remembered of what is out: any form. One of a long secret is only as long as
+    /// can be where there are escapes for it.
+    fn remembered(&self, views: &Views<'_>) -> usize {
+        let without_escapes = LINE_EXPANSION * self.forms.longest_needle() + 1024;
+        self.held_back().min(without_escapes + views.undone())
     }
 
     /// Longer than any form, with what is around it, escaped throughout or broken over lines.

@@ -168,7 +168,7 @@ fn decoded(
                 begins_line = true;
                 indentation = 8;
             }
-            Some(meaning) if meaning.is_empty() => {}
+            Some(meaning) if meaning.is_empty() || meaning == b"\0" => {}
             Some(meaning) if indentation > 0 && meaning.iter().all(|b| is_blank(*b)) => {
                 indentation -= 1;
             }

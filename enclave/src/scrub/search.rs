@@ -26,6 +26,9 @@ const CHAIN: [Scheme; 6] = [
 /// Farther back than this no boundary is looked for: see [`Views::boundary`].
 pub(super) const MAX_BOUNDARY_BYTES: usize = 1024;
 
+/// Nor oftener: each time, all views are asked. What servers write has one after two or three.
+const MAX_BOUNDARY_ROUNDS: usize = 16;
+
 /// A window, without its line breaks and NUL bytes, and its decoded views.
 ///
 /// Forms have no line breaks either, so that one which came without any is found in the same place.
@@ -192,24 +195,48 @@ impl<'w> Views<'w> {
     pub(super) fn boundary(&self, at: usize) -> usize {
         let far = at.saturating_sub(MAX_BOUNDARY_BYTES);
         match self.boundary_among(at, far, |_| true) {
-            boundary if boundary >= far => boundary,
-            _ => self.boundary_among(at, 0, |parent| parent == self.joined),
+            Some(boundary) => boundary,
+            None => {
+                let nearest = self.boundary_among(at, 0, |parent| parent == self.joined);
+                nearest.unwrap_or(at)
+            }
         }
     }
 
-    /// As [`Self::boundary`], among some views; gives up before `far`.
-    fn boundary_among(&self, mut at: usize, far: usize, counts: impl Fn(Parent) -> bool) -> usize {
-        loop {
+    /// As [`Self::boundary`], among some views; gives up before `far`, and after some rounds.
+    fn boundary_among(
+        &self,
+        mut at: usize,
+        far: usize,
+        counts: impl Fn(Parent) -> bool,
+    ) -> Option<usize> {
+        for _ in 0..MAX_BOUNDARY_ROUNDS {
             let before = at;
             for (index, (view, parent)) in self.views.iter().enumerate() {
                 if self.joined != Parent::View(index) && counts(*parent) {
                     at = self.before_escape(index, view, at);
                 }
             }
-            if at == before || at < far {
-                return at;
+            if at < far {
+                return None;
+            }
+            if at == before {
+                return Some(at);
             }
         }
+        None
+    }
+
+    /// By how much the views of a view are shorter than that: no form is longer by more than that
+    /// for its escapes.
+    pub(super) fn undone(&self) -> usize {
+        let of_escapes = |(index, _): &(usize, _)| self.joined != Parent::View(*index);
+        let shortened = |(_, (view, parent)): (usize, &(View, Parent))| {
+            let before = self.decoded(*parent).bytes.len();
+            before.saturating_sub(view.decoded().bytes.len())
+        };
+        let views = self.views.iter().enumerate();
+        views.filter(of_escapes).map(shortened).sum()
     }
 
     /// The start of the escape that lies across `at`, or `at`.
@@ -261,5 +288,17 @@ mod tests {
             boundaries,
             [0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 11, 12, 12, 12, 15, 16]
         );
+    }
+
+    #[test]
+    fn a_run_without_a_boundary_is_not_followed_to_its_start() {
+        // In the JSON view of the HTML view, pairs of backslashes lie across those of the others.
+        let window = format!("&#92;{}", r"\\&#92;".repeat(200));
+        let alphabet = Alphabet::new([&b"\\"[..]].into_iter());
+        let views = Views::new(window.as_bytes(), Lines::Text, &alphabet, End::Open);
+        let at = window.len() - 9;
+        assert_eq!(views.boundary_among(at, 0, |_| true), None);
+        let boundary = views.boundary(at);
+        assert!((at - 7..=at).contains(&boundary), "{boundary} of {at}");
     }
 }

@@ -83,7 +83,8 @@ impl<'i> Builder<'i> {
                 self.add_break(start);
             }
             b" " | b"\t" if self.indentation > 0 => self.indentation -= 1,
-            b"" => {}
+            // An escaped NUL byte says no more than one that is not.
+            b"" | b"\0" => {}
             _ => {
                 self.indentation = 0;
                 self.view.bytes.append(meaning);
