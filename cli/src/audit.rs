@@ -111,8 +111,10 @@ impl Fetch {
         };
         let handle = self.handle.clone();
         let wanted = Wanted { handle, since };
-        output::json(&owner.receipts(&wanted).await.map_err(refused)?);
-        Ok(())
+        let whole = owner.receipts(&wanted).await.map_err(refused)?;
+        let json = serde_json::to_string_pretty(&whole)
+            .map_err(|error| Failure::refused(sentence(&error)))?;
+        output::text(&format!("{json}\n"))
     }
 }
 
@@ -132,7 +134,7 @@ impl Verify {
             false => Extent::Whole,
         };
         let audit = verify(&pages, &keys, extent);
-        print::audit(&audit, extent, Output::from_flag(self.json));
+        output::text(&print::audit(&audit, extent, Output::from_flag(self.json)))?;
         let Some((first, others)) = audit.findings.split_first() else {
             return Ok(());
         };

@@ -1,7 +1,11 @@
 //! Results on stdout: for a person, or as JSON for a program.
 #![allow(clippy::print_stdout, reason = "results go to stdout")]
 
+use std::io::Write;
+
 use serde::Serialize;
+
+use crate::failure::Failure;
 
 /// How a result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +30,17 @@ pub(crate) fn json(value: &impl Serialize) {
     }
 }
 
+/// Prints a text that may be long. Whoever reads it may leave, or a disk be full.
+pub(crate) fn text(text: &str) -> Result<(), Failure> {
+    write(text, anstream::stdout().lock())
+}
+
+fn write(text: &str, mut to: impl Write) -> Result<(), Failure> {
+    to.write_all(text.as_bytes())
+        .and_then(|()| to.flush())
+        .map_err(|error| Failure::refused(format!("cannot write to standard output: {error}")))
+}
+
 /// Unix seconds in RFC 3339.
 pub(crate) fn utc(seconds: u64) -> String {
     i64::try_from(seconds)
@@ -39,4 +54,16 @@ pub(crate) fn shown(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_a_failure_and_no_panic() {
+        assert!(write("result\n", &mut Vec::new()).is_ok());
+        let full: &mut [u8] = &mut [0; 3];
+        assert!(write("result\n", full).is_err());
+    }
 }

@@ -1,16 +1,20 @@
 //! What an audit says, for a person or a program.
-#![allow(clippy::print_stdout, reason = "results go to stdout")]
+use std::fmt::{self, Write};
 
 use dauth_client::audit::{Audit, BootReport, ConnectionReport, Extent};
 use serde_json::{Value, json};
 
-use crate::output::{self, Output, shown, utc};
+use crate::output::{Output, shown, utc};
 
-pub(super) fn audit(audit: &Audit, extent: Extent, output: Output) {
-    match output {
-        Output::Json => output::json(&as_json(audit)),
-        Output::Text => as_text(audit, extent),
-    }
+/// All of it, as one text.
+pub(super) fn audit(audit: &Audit, extent: Extent, output: Output) -> String {
+    let mut text = String::new();
+    let written = match output {
+        Output::Json => writeln!(text, "{:#}", as_json(audit)),
+        Output::Text => as_text(audit, extent, &mut text),
+    };
+    debug_assert!(written.is_ok(), "a String takes everything");
+    text
 }
 
 fn as_json(audit: &Audit) -> Value {
@@ -29,67 +33,76 @@ fn as_json(audit: &Audit) -> Value {
     shown
 }
 
-fn as_text(audit: &Audit, extent: Extent) {
+fn as_text(audit: &Audit, extent: Extent, to: &mut String) -> fmt::Result {
     for boot in &audit.boots {
-        print_boot(boot);
+        write_boot(boot, to)?;
     }
     for connection in &audit.connections {
-        print_connection(connection);
+        write_connection(connection, to)?;
     }
     if !audit.holds() {
-        anstream::println!();
+        writeln!(to)?;
         for finding in &audit.findings {
-            anstream::println!("found: {}", shown(&finding.to_string()));
+            writeln!(to, "found: {}", shown(&finding.to_string()))?;
         }
-        return;
+        return Ok(());
     }
     let count = audit.receipts;
-    anstream::println!();
-    anstream::println!(
+    writeln!(to)?;
+    writeln!(
+        to,
         "{} signed for by the attested enclave, unchanged and in place; {}.",
         counted(count, "receipt is", "receipts are"),
         match extent {
             Extent::Whole => "no call of these connections is missing up to the last one shown",
             Extent::Part => "none is missing between the first and the last of this part",
         }
-    );
-    anstream::println!(
+    )?;
+    writeln!(
+        to,
         "This shows integrity, not completeness: later receipts may have been held back."
-    );
+    )?;
+    Ok(())
 }
 
-fn print_boot(boot: &BootReport) {
-    anstream::println!("boot {}", boot.boot);
-    anstream::println!(
+fn write_boot(boot: &BootReport, to: &mut String) -> fmt::Result {
+    writeln!(to, "boot {}", boot.boot)?;
+    writeln!(
+        to,
         "  {} in {}, places {} to {}",
         counted(boot.receipts, "receipt", "receipts"),
         counted(boot.batches, "batch", "batches"),
         boot.first,
         boot.last
-    );
+    )?;
     if boot.others > 0 {
         let places = counted(boot.others, "place", "places");
-        anstream::println!("  {places} in them with receipts of others");
+        writeln!(to, "  {places} in them with receipts of others")?;
     }
     if boot.not_shown > 0 {
         let places = counted(boot.not_shown, "place", "places");
-        anstream::println!("  {places} between them, of others or not shown");
+        writeln!(to, "  {places} between them, of others or not shown")?;
     }
     if boot.former_key_batches > 0 {
         let batches = counted(boot.former_key_batches, "batch", "batches");
-        anstream::println!("  {batches} signed by a former receipt key of the enclave");
+        writeln!(
+            to,
+            "  {batches} signed by a former receipt key of the enclave"
+        )?;
     }
+    Ok(())
 }
 
-fn print_connection(connection: &ConnectionReport) {
-    anstream::println!("{}", connection.handle);
+fn write_connection(connection: &ConnectionReport, to: &mut String) -> fmt::Result {
+    writeln!(to, "{}", connection.handle)?;
     let (first, last) = (connection.first_ms / 1000, connection.last_ms / 1000);
-    anstream::println!(
+    writeln!(
+        to,
         "  {}, {} to {}",
         counted(connection.receipts, "call", "calls"),
         utc(first),
         utc(last)
-    );
+    )?;
     let parts = [
         (connection.answered, "answered"),
         (connection.refused, "refused"),
@@ -105,23 +118,25 @@ fn print_connection(connection: &ConnectionReport) {
     let told: Vec<String> = told
         .map(|(count, what)| format!("{count} {what}"))
         .collect();
-    anstream::println!("  {}", told.join(", "));
+    writeln!(to, "  {}", told.join(", "))?;
     for server in &connection.servers {
-        anstream::println!("  called by {}", shown(server));
+        writeln!(to, "  called by {}", shown(server))?;
     }
     for fingerprint in &connection.fingerprints {
-        anstream::println!("  record {fingerprint}");
+        writeln!(to, "  record {fingerprint}")?;
     }
     if connection.restarts > 0 {
         let times = counted(connection.restarts, "time", "times");
-        anstream::println!("  numbered anew by the enclave {times}");
+        writeln!(to, "  numbered anew by the enclave {times}")?;
     }
     if connection.suspended {
-        anstream::println!(
+        writeln!(
+            to,
             "  SUSPENDED: its upstream's replies held the credential too often; rotate it with \
              `dauth connections rotate`, once you know why"
-        );
+        )?;
     }
+    Ok(())
 }
 
 fn counted(count: u64, one: &str, many: &str) -> String {
