@@ -19,18 +19,20 @@ const JSON: &Escapes = &[
 ];
 
 /// Beside [`JSON`]: what some escape so that the text may stand in HTML.
-const JSON_VARIANTS: [&Escapes; 3] = [
+const JSON_VARIANTS: [&Escapes; 4] = [
     &[],
     &[(b'/', b"\\/")],
     &[(b'<', b"\\u003c"), (b'>', b"\\u003e"), (b'&', b"\\u0026")],
+    &[(b'<', b"\\u003C"), (b'>', b"\\u003E"), (b'&', b"\\u0026")],
 ];
 
 const HTML: &Escapes = &[(b'&', b"&amp;"), (b'<', b"&lt;"), (b'>', b"&gt;")];
 
 /// Beside [`HTML`]: quotes, in text as they are.
-const HTML_VARIANTS: [&Escapes; 4] = [
+const HTML_VARIANTS: [&Escapes; 5] = [
     &[],
     &[(b'"', b"&quot;"), (b'\'', b"&#39;")],
+    &[(b'"', b"&quot;"), (b'\'', b"&#039;")],
     &[(b'"', b"&quot;"), (b'\'', b"&#x27;")],
     &[(b'"', b"&#34;"), (b'\'', b"&#39;")],
 ];
@@ -89,6 +91,8 @@ mod tests {
         assert!(written.contains(&json[1..json.len() - 1].to_owned()));
         assert!(written.contains(&r#"a\/b<\"'\\"#.to_owned()));
         assert!(written.contains(&r#"a/b\u003c\"'\\"#.to_owned()));
+        assert!(written.contains(&r#"a/b\u003C\"'\\"#.to_owned()));
+        assert!(written.contains(&r"a/b&lt;&quot;&#039;\".to_owned()));
         assert!(written.contains(&r#"a/b&lt;"'\"#.to_owned()));
         assert!(written.contains(&r"a/b&lt;&quot;&#39;\".to_owned()));
     }

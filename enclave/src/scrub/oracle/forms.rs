@@ -85,6 +85,7 @@ fn renderings(secret: &[u8]) -> Vec<Vec<u8>> {
         (12, "\\f"),
     ];
     let for_html = [(b'<', "\\u003c"), (b'>', "\\u003e"), (b'&', "\\u0026")];
+    let in_capitals = [(b'<', "\\u003C"), (b'>', "\\u003E"), (b'&', "\\u0026")];
     let html: &[(u8, &str)] = &[(b'&', "&amp;"), (b'<', "&lt;"), (b'>', "&gt;")];
     vec![
         secret.to_vec(),
@@ -92,10 +93,15 @@ fn renderings(secret: &[u8]) -> Vec<Vec<u8>> {
         replaced(secret, json),
         replaced(secret, &[json, &[(b'/', "\\/")]].concat()),
         replaced(secret, &[json, &for_html].concat()),
+        replaced(secret, &[json, &in_capitals].concat()),
         replaced(secret, html),
         replaced(
             secret,
             &[html, &[(b'"', "&quot;"), (b'\'', "&#39;")]].concat(),
+        ),
+        replaced(
+            secret,
+            &[html, &[(b'"', "&quot;"), (b'\'', "&#039;")]].concat(),
         ),
         replaced(
             secret,
