@@ -2,7 +2,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The code of a refusal: the `DAuth-Error` header and the `code` of the problem document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Code {
     /// The request is malformed, or asks for what no policy could allow.

@@ -14,12 +14,19 @@
 //! | `GET /v1/credentials` | [`RoleCredentials`] |
 //! | `POST /v1/events` | 204; a body of newline-delimited JSON events |
 //! | `POST /v1/receipts` | 204 once it is stored; a body of [`ReceiptBatch`](crate::audit::ReceiptBatch) (CBOR); 400 when it is not one; 409 when another stands in its place |
+//! | `POST /v1/metrics` | 204; a body of [`EnclaveMetrics`] (JSON), every few seconds |
+//! | `GET /v1/shutdown` | nothing while the enclave is to serve; 204 when it is to stop |
+//!
+//! `GET /v1/shutdown` is asked for once the enclave accepts streams, and asked again when its stream
+//! breaks or anything but 204 is answered. So the parent sees at once that an enclave is ready, or gone.
 //!
 //! The parent is not trusted with any of it: every answer is verified or measured.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::Code;
 
 /// The vsock port of host services on the parent.
 pub const HOST_SERVICES_PORT: u32 = 5001;
@@ -42,6 +49,13 @@ pub const CREDENTIALS: &str = "/v1/credentials";
 pub const EVENTS: &str = "/v1/events";
 /// Receipts of calls.
 pub const RECEIPTS: &str = "/v1/receipts";
+/// What the enclave counts.
+pub const METRICS: &str = "/v1/metrics";
+/// Whether the enclave is to stop.
+pub const SHUTDOWN: &str = "/v1/shutdown";
+
+/// The longest [`EnclaveMetrics`] in its JSON form.
+pub const MAX_METRICS_BYTES: usize = 16 * 1024;
 
 /// The `ETag` of a sealed keyset (RFC 9110 section 8.8.3): its SHA-256, hexadecimal, in quotes.
 pub fn keyset_tag(keyset: &[u8]) -> String {
@@ -139,4 +153,88 @@ pub struct RoleCredentials {
     pub session_token: String,
     /// RFC 3339.
     pub expiration: String,
+}
+
+/// What an enclave counts, since its boot where it is not said otherwise.
+///
+/// While an image is replaced by another, one parent hears both: fields that it does not know are
+/// passed over, and those that are not there are zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EnclaveMetrics {
+    /// Seconds since it began to serve.
+    pub uptime_s: u64,
+    /// Calls that were answered by their upstream.
+    pub calls_answered: u64,
+    /// Requests that were refused, calls or others, by their code.
+    #[serde(deserialize_with = "known_codes")]
+    pub refused: BTreeMap<Code, u64>,
+    /// Credentials that were admitted.
+    pub admitted: u64,
+    /// Calls that are in progress now.
+    pub calls_in_progress: u64,
+    /// Connections of callers that are open now.
+    pub open_connections: u64,
+    /// Connections that were closed at once, for there was no room for one more.
+    pub connections_refused: u64,
+    /// Receipts that wait now for the parent to take them.
+    pub receipts_waiting: u64,
+    /// Receipts that were lost, because the parent did not take those before them.
+    pub receipts_lost: u64,
+    /// Events that were lost, because the parent did not read.
+    pub events_lost: u64,
+    /// Memory that the process has now.
+    pub resident_bytes: u64,
+}
+
+/// The counts of codes that this build knows.
+fn known_codes<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<Code, u64>, D::Error> {
+    let counts = BTreeMap::<String, u64>::deserialize(deserializer)?;
+    let known = counts
+        .into_iter()
+        .filter_map(|(code, count)| Some((Code::from_header(&code)?, count)));
+    Ok(known.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_read_as_they_were_sent_and_fit_their_bound() {
+        let sent = EnclaveMetrics {
+            uptime_s: u64::MAX,
+            calls_answered: u64::MAX,
+            refused: Code::ALL.into_iter().map(|code| (code, u64::MAX)).collect(),
+            admitted: u64::MAX,
+            calls_in_progress: u64::MAX,
+            open_connections: u64::MAX,
+            connections_refused: u64::MAX,
+            receipts_waiting: u64::MAX,
+            receipts_lost: u64::MAX,
+            events_lost: u64::MAX,
+            resident_bytes: u64::MAX,
+        };
+        let json = serde_json::to_vec(&sent).unwrap();
+        assert!(json.len() <= MAX_METRICS_BYTES);
+        let read: EnclaveMetrics = serde_json::from_slice(&json).unwrap();
+        assert_eq!(read, sent);
+    }
+
+    #[test]
+    fn metrics_of_another_build_are_read_as_far_as_they_are_known() {
+        let json = r#"{"calls_answered":7,"refused":{"POLICY_DENIED":2,"OF_TOMORROW":3},"more":1}"#;
+        let read: EnclaveMetrics = serde_json::from_str(json).unwrap();
+        let known = EnclaveMetrics {
+            calls_answered: 7,
+            refused: BTreeMap::from([(Code::PolicyDenied, 2)]),
+            ..EnclaveMetrics::default()
+        };
+        assert_eq!(read, known);
+        for malformed in [r#"{"calls_answered":-1}"#, r#"{"refused":[]}"#, "[7"] {
+            assert!(serde_json::from_str::<EnclaveMetrics>(malformed).is_err());
+        }
+    }
 }
