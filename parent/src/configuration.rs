@@ -67,7 +67,8 @@ pub struct Ingress {
     pub connect_timeout_ms: u64,
 }
 
-/// Where to connect: `{ unix = PATH }` or `{ vsock = { cid = CID, port = PORT } }`.
+/// Where to connect: `{ unix = PATH }`, `{ vsock = { cid = CID, port = PORT } }` or
+/// `{ hybrid_vsock = { path = PATH, port = PORT } }`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Endpoint {
@@ -78,6 +79,15 @@ pub enum Endpoint {
         /// The enclave's context identifier.
         cid: u32,
         /// Its port; 5000 unless given.
+        #[serde(default = "default_ingress_port")]
+        port: u32,
+    },
+    /// A unix socket of a virtual machine monitor that takes the guest's port by name, as that of
+    /// Firecracker does. Host services then listen at the same path with `_5001` appended.
+    HybridVsock {
+        /// The socket.
+        path: PathBuf,
+        /// The enclave's port; 5000 unless given.
         #[serde(default = "default_ingress_port")]
         port: u32,
     },

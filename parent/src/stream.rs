@@ -1,4 +1,4 @@
-//! Streams and listeners on the enclave's side: unix sockets, or AF_VSOCK.
+//! Streams and listeners on the enclave's side: unix sockets, AF_VSOCK, or the first for the second.
 use std::{future::Future, io, os::unix::fs::PermissionsExt, path::Path, pin::Pin, time::Duration};
 
 use tokio::{
@@ -8,6 +8,7 @@ use tokio::{
 
 use crate::configuration::{Endpoint, HostListener};
 
+mod hybrid;
 mod vsock;
 
 /// Bytes in both directions, with half-close.
@@ -21,6 +22,10 @@ pub(crate) async fn connect(endpoint: &Endpoint, timeout: Duration) -> io::Resul
     let connecting: Pin<Box<dyn Future<Output = io::Result<BoxStream>> + Send>> = match endpoint {
         Endpoint::Unix(path) => Box::pin(async move {
             let stream = UnixStream::connect(path).await?;
+            Ok(Box::new(stream) as BoxStream)
+        }),
+        Endpoint::HybridVsock { path, port } => Box::pin(async move {
+            let stream = hybrid::connect(path, *port).await?;
             Ok(Box::new(stream) as BoxStream)
         }),
         Endpoint::Vsock { cid, port } => {
