@@ -10,6 +10,7 @@ mod audit;
 mod call;
 mod connect;
 mod connections;
+mod doctor;
 mod duration;
 mod eif;
 mod failure;
@@ -65,6 +66,7 @@ enum Command {
     #[command(subcommand)]
     Eif(eif::Eif),
     KmsPolicy(kms_policy::KmsPolicy),
+    Doctor(doctor::Doctor),
     /// A party of a simulation: `simulate` starts these.
     #[command(hide = true)]
     Party {
@@ -102,6 +104,7 @@ async fn run(dauth: Dauth) -> Result<(), Failure> {
         Command::Keys(keys) => keys.run(profile).await,
         Command::Eif(eif) => eif.run(),
         Command::KmsPolicy(policy) => policy.run(),
+        Command::Doctor(doctor) => doctor.run().await,
         Command::Party { party, config } => party::run(party, &config).await,
     }
 }
