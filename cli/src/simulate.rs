@@ -55,6 +55,10 @@ pub(crate) struct Simulate {
     /// Give the simulated enclave another PCR0 than the key policy names: KMS must refuse it.
     #[arg(long, value_name = "HEX")]
     enclave_pcr0: Option<Pcr>,
+    /// Start this program with --config in the place of the simulated enclave. It boots a virtual
+    /// machine with one inside, behind a hybrid vsock at run/vsock (see cargo xtask vm-test).
+    #[arg(long, value_name = "PROGRAM", hide = true)]
+    enclave_vm: Option<PathBuf>,
     /// Names and addresses for the parent's resolver, as in /etc/hosts.
     #[arg(long, value_name = "FILE")]
     hosts: Option<PathBuf>,
@@ -143,13 +147,19 @@ impl Simulate {
     fn programs(&self) -> Result<Programs, Failure> {
         let this = env::current_exe()
             .map_err(|e| Failure::refused(format!("this program's own path: {e}")))?;
-        match &self.bin_dir {
-            None => Ok(Programs::ThisProgram(this)),
-            Some(folder) => Ok(Programs::Shipped {
-                folder: existing(folder)?,
-                this,
-            }),
-        }
+        let shipped = self
+            .bin_dir
+            .as_ref()
+            .map(|folder| existing("--bin-dir", folder));
+        let enclave_vm = self
+            .enclave_vm
+            .as_ref()
+            .map(|program| existing("--enclave-vm", program));
+        Ok(Programs {
+            this,
+            shipped: shipped.transpose()?,
+            enclave_vm: enclave_vm.transpose()?,
+        })
     }
 }
 
@@ -168,8 +178,7 @@ async fn follow(
     }
 }
 
-fn existing(folder: &Path) -> Result<PathBuf, Failure> {
-    folder
-        .canonicalize()
-        .map_err(|e| Failure::usage(format!("--bin-dir {}: {e}", folder.display())))
+fn existing(option: &str, path: &Path) -> Result<PathBuf, Failure> {
+    path.canonicalize()
+        .map_err(|e| Failure::usage(format!("{option} {}: {e}", path.display())))
 }

@@ -1,4 +1,6 @@
-//! The simulated enclave: the enclave library over a simulated NSM and unix sockets.
+//! The simulated enclave: the enclave library over a simulated NSM, and over unix sockets or vsock.
+mod configuration;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -8,42 +10,19 @@ use std::{
 use dauth_enclave::{
     boot::{self, BootError},
     hardening::{MemoryLock, memory_lock_limit},
-    platform::{Platform, nsm::NsmAttester},
+    platform::{self, Platform, nsm::NsmAttester, vsock::Vsock},
     trust::{LockAuthority, Trust},
 };
-use dauth_protocol::measurement::Pcr;
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
-use serde::{Deserialize, Serialize};
 
+pub use self::configuration::{Configuration, Transport};
 use crate::{
     nsm::{Measurements, SimulatedNsm, SimulatorRoot},
     unix::UnixTransport,
 };
-
-/// What stands in for the hypervisor and the image.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Configuration {
-    /// The socket that the enclave listens on.
-    pub ingress_socket: PathBuf,
-    /// The parent's socket for host services.
-    pub host_socket: PathBuf,
-    /// Measurement of the image.
-    pub pcr0: Pcr,
-    /// Measurement of kernel and boot.
-    pub pcr1: Pcr,
-    /// Measurement of the application.
-    pub pcr2: Pcr,
-    /// Certificate and key of the simulated NSM's root: PEM.
-    pub nsm_root_file: PathBuf,
-    /// Who signs the certificate of the simulated KMS: PEM.
-    pub kms_root_file: PathBuf,
-    /// Who signs the certificates of upstreams: PEM.
-    pub upstream_root_file: PathBuf,
-}
 
 /// Why the simulated enclave does not run.
 #[derive(Debug, thiserror::Error)]
@@ -88,10 +67,16 @@ pub async fn run(
     };
     let nsm = SimulatedNsm::start(&measurements, root, Arc::new(dauth_enclave::clock::now_ms))
         .map_err(|_| invalid_root())?;
-    let transport = UnixTransport::new(configuration.ingress_socket, configuration.host_socket);
+    let transport: Arc<dyn platform::Transport> = match configuration.transport {
+        Transport::Unix {
+            ingress_socket,
+            host_socket,
+        } => Arc::new(UnixTransport::new(ingress_socket, host_socket)),
+        Transport::Vsock { parent_cid } => Arc::new(Vsock::new(parent_cid)),
+    };
     let platform = Platform {
         attester: Arc::new(NsmAttester::new(nsm)),
-        transport: Arc::new(transport),
+        transport,
     };
     Ok(boot::run(platform, trust, shutdown).await?)
 }

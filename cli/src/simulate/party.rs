@@ -59,29 +59,28 @@ impl Party {
 
 /// Where the programs of the parties come from.
 #[derive(Clone, Debug)]
-pub(crate) enum Programs {
-    /// This program, under a hidden command for each party: `cargo run` builds nothing else.
-    ThisProgram(PathBuf),
-    /// The shipped binaries in a folder; this program for the demo parties.
-    Shipped {
-        /// The folder.
-        folder: PathBuf,
-        /// This program.
-        this: PathBuf,
-    },
+pub(crate) struct Programs {
+    /// This program: under a hidden command it is any party, so that `cargo run` builds nothing else.
+    pub(crate) this: PathBuf,
+    /// The folder of the shipped binaries, which are run instead; this program for the demo parties.
+    pub(crate) shipped: Option<PathBuf>,
+    /// What boots the simulated enclave in a virtual machine.
+    pub(crate) enclave_vm: Option<PathBuf>,
 }
 
 impl Programs {
     /// The program of a party and its arguments.
     pub(crate) fn of(&self, party: Party, configuration: &Path) -> (PathBuf, Vec<PathBuf>) {
-        let flagged = || vec![PathBuf::from("--config"), configuration.to_owned()];
-        let hidden = |this: &PathBuf| {
-            let command = [PathBuf::from("party"), PathBuf::from(party.name())];
-            (this.clone(), command.into_iter().chain(flagged()).collect())
-        };
-        match (self, party.shipped_binary()) {
-            (Programs::Shipped { folder, .. }, Some(binary)) => (folder.join(binary), flagged()),
-            (Programs::Shipped { this, .. } | Programs::ThisProgram(this), _) => hidden(this),
+        let flagged = [PathBuf::from("--config"), configuration.to_owned()];
+        if let (Party::Enclave, Some(program)) = (party, &self.enclave_vm) {
+            return (program.clone(), flagged.to_vec());
+        }
+        match (&self.shipped, party.shipped_binary()) {
+            (Some(folder), Some(binary)) => (folder.join(binary), flagged.to_vec()),
+            _ => {
+                let hidden = [PathBuf::from("party"), PathBuf::from(party.name())];
+                (self.this.clone(), [hidden, flagged].concat())
+            }
         }
     }
 }

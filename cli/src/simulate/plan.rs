@@ -10,7 +10,7 @@ use dauth_parent::configuration as parent;
 use dauth_protocol::{
     DeploymentConfiguration,
     deployment::{IssuerKeys, KeyPolicyRule, Kms},
-    host::{KeysetOrder, Order},
+    host::{HOST_SERVICES_PORT, INGRESS_PORT, KeysetOrder, Order},
     key_policy::{Administration, AttestedImage, KeyPolicy},
     measurement::{CONFIGURATION_PCR, Pcr},
 };
@@ -37,6 +37,10 @@ const ADMINISTRATOR_ARN: &str = "arn:aws:iam::000000000000:root";
 const ROLE_ARN: &str = "arn:aws:iam::000000000000:role/dauth-simulation";
 const ACCESS_KEY_ID: &str = "AKIASIMULATION000000";
 const TENANT: &str = "simulation";
+/// The hybrid vsock of an enclave in a virtual machine, below the state directory.
+const VSOCK: &str = "run/vsock";
+/// The host of an ordinary virtual machine; on EC2 the parent is 3.
+const VM_PARENT_CID: u32 = 2;
 /// What callers of the demo MCP server must be allowed.
 pub(crate) const DEMO_SCOPE: &str = "demo:call";
 
@@ -255,13 +259,22 @@ impl Plan {
             &parent::Configuration {
                 ingress: parent::Ingress {
                     listen: state.address(Port::Ingress),
-                    enclave: parent::Endpoint::Unix("run/enclave.sock".into()),
+                    enclave: match options.enclave_vm {
+                        None => parent::Endpoint::Unix("run/enclave.sock".into()),
+                        Some(_) => parent::Endpoint::HybridVsock {
+                            path: VSOCK.into(),
+                            port: INGRESS_PORT,
+                        },
+                    },
                     max_connections: 1024,
                     idle_timeout_s: 300,
                     connect_timeout_ms: 5000,
                 },
                 host: parent::Host {
-                    listen: parent::HostListener::Unix("run/host.sock".into()),
+                    listen: parent::HostListener::Unix(match options.enclave_vm {
+                        None => "run/host.sock".into(),
+                        Some(_) => format!("{VSOCK}_{HOST_SERVICES_PORT}").into(),
+                    }),
                     configuration_file: state.path("parent/deployment.json"),
                     keyset_file: state.path("parent/keyset.cbor"),
                     credentials_file: Some(state.path("parent/credentials.json")),
@@ -292,8 +305,15 @@ impl Plan {
             state,
             Party::Enclave,
             &enclave::Configuration {
-                ingress_socket: "run/enclave.sock".into(),
-                host_socket: "run/host.sock".into(),
+                transport: match options.enclave_vm {
+                    None => enclave::Transport::Unix {
+                        ingress_socket: "run/enclave.sock".into(),
+                        host_socket: "run/host.sock".into(),
+                    },
+                    Some(_) => enclave::Transport::Vsock {
+                        parent_cid: VM_PARENT_CID,
+                    },
+                },
                 pcr0: options.enclave_pcr0.unwrap_or(pcr0),
                 pcr1,
                 pcr2,

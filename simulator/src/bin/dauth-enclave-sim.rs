@@ -1,4 +1,4 @@
-//! The simulated enclave: the enclave library over a simulated NSM and unix sockets.
+//! The simulated enclave: the enclave library over a simulated NSM, and over unix sockets or vsock.
 #![allow(clippy::print_stderr, reason = "a refusal to boot is told on stderr")]
 
 use std::{path::PathBuf, process::ExitCode};
@@ -10,8 +10,9 @@ use mimalloc::MiMalloc;
 #[global_allocator]
 static ALLOCATOR: Zeroizing<MiMalloc> = Zeroizing(MiMalloc);
 
-/// The enclave, simulated: the same code as in the image, over a simulated Nitro Secure Module and
-/// unix sockets in the place of AF_VSOCK. It protects nothing from this machine's root user.
+/// The enclave, simulated: the same code as in the image, over a simulated Nitro Secure Module, and
+/// over unix sockets in the place of AF_VSOCK unless it runs in a virtual machine. It protects nothing
+/// from this machine's root user.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
