@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clients::{Client, Clients};
 pub use receipts::ReceiptsConfiguration;
-use syntax::{is_identifier, is_issuer, is_resource, is_scope_token};
+use syntax::{is_identifier, is_ingress, is_issuer, is_resource, is_scope_token};
 
 /// The configuration file: TOML. Unknown fields are refused. It holds no secret: clients and the
 /// parent are recognised by the SHA-256 of theirs.
@@ -35,6 +35,10 @@ pub struct Configuration {
     pub store: Option<String>,
     /// The enclave's resource identifier: `audience` of its deployment configuration.
     pub enclave: String,
+    /// Where clients reach the enclave, `host:port`: the parent's ingress, or a balancer in front of
+    /// several. Published for `dauth login`, which verifies what answers there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<String>,
     /// SHA-256 of the credential that the parent fetches records with, in hexadecimal.
     pub host_credential_sha256: String,
     /// How long an access token is good; a dispatch token never more than two minutes.
@@ -83,6 +87,9 @@ pub enum InvalidConfiguration {
     /// `enclave` is no https URI, or has a trailing slash.
     #[error("enclave must be an https resource identifier without trailing slash: {0}")]
     Enclave(String),
+    /// `ingress` is no host with a port.
+    #[error("ingress must be host:port: {0}")]
+    Ingress(String),
     /// A hash is not 64 hexadecimal digits.
     #[error("{0} must be a SHA-256 in hexadecimal: 64 digits")]
     Hash(String),
@@ -117,6 +124,7 @@ pub enum InvalidConfiguration {
 pub(crate) struct Settings {
     pub(crate) issuer: String,
     pub(crate) enclave: String,
+    pub(crate) ingress: Option<String>,
     pub(crate) access_token_life_s: u64,
     pub(crate) host_credential_sha256: [u8; 32],
     pub(crate) receipts: ReceiptsConfiguration,
@@ -135,6 +143,9 @@ impl Configuration {
         {
             return Err(InvalidConfiguration::Enclave(self.enclave.clone()));
         }
+        if let Some(ingress) = self.ingress.as_ref().filter(|text| !is_ingress(text)) {
+            return Err(InvalidConfiguration::Ingress(ingress.clone()));
+        }
         if !(1..=3600).contains(&self.access_token_life_s) {
             return Err(InvalidConfiguration::Life(self.access_token_life_s));
         }
@@ -144,6 +155,7 @@ impl Configuration {
         Ok(Settings {
             issuer: self.issuer.clone(),
             enclave: self.enclave.clone(),
+            ingress: self.ingress.clone(),
             access_token_life_s: self.access_token_life_s,
             host_credential_sha256: hash(&self.host_credential_sha256, "host_credential_sha256")?,
             receipts: self.receipts,
@@ -279,6 +291,22 @@ mod tests {
         assert_eq!(postgres, Some(I::Postgres));
         assert!(refusal(|c| c.store = Some("mysql:x".into())).is_some());
         assert!(refusal(|c| c.enclave.push('/')).is_some());
+        for ingress in [
+            "",
+            "host",
+            "host:",
+            "host:0x",
+            "https://h:1",
+            "h:1/x",
+            "u@h:1",
+            "h:70000",
+        ] {
+            let error = I::Ingress(ingress.to_owned());
+            assert_eq!(refusal(|c| c.ingress = Some(ingress.into())), Some(error));
+        }
+        for ingress in ["enclave.example:443", "192.0.2.1:7443", "[2001:db8::1]:443"] {
+            assert_eq!(refusal(|c| c.ingress = Some(ingress.into())), None);
+        }
         assert!(refusal(|c| c.access_token_life_s = 0).is_some());
         assert_eq!(refusal(|c| c.receipts.keep_days = 0), Some(I::Receipts));
         assert_eq!(refusal(|c| c.receipts.max_mib = 0), Some(I::Receipts));

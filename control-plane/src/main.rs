@@ -32,6 +32,7 @@ Example configuration:
     state_dir = \"/var/lib/dauth\"                 # keys (0600), database, tls-spki-sha256
     store = \"sqlite:/var/lib/dauth/control-plane.db\"
     enclave = \"https://enclave.example.com\"      # audience of the enclave
+    ingress = \"enclave.example.com:443\"         # where clients reach it; published to them
     host_credential_sha256 = \"<64 hex digits>\"   # of the credential that the parent uses
     access_token_life_s = 300
 

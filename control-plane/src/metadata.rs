@@ -19,7 +19,7 @@ pub(crate) const JWKS_PATH: &str = "/.well-known/jwks.json";
 ///
 /// It lists what there is, not what is planned: a client that found an endpoint here would use it.
 pub(crate) async fn authorization_server(State(app): State<Arc<App>>) -> Response {
-    cached(json!({
+    let mut metadata = json!({
         "issuer": app.settings.issuer,
         "token_endpoint": app.url(token_endpoint::PATH),
         "jwks_uri": app.url(JWKS_PATH),
@@ -31,7 +31,12 @@ pub(crate) async fn authorization_server(State(app): State<Arc<App>>) -> Respons
         // Required by OpenID Connect Discovery section 3, whose readers also read this.
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [Algorithm::Es256.name()],
-    }))
+    });
+    // RFC 8414 section 2 allows more. Nobody is asked to believe it: evidence says who answers there.
+    if let Some(ingress) = &app.settings.ingress {
+        metadata["dauth_enclave"] = json!({ "resource": app.settings.enclave, "ingress": ingress });
+    }
+    cached(metadata)
 }
 
 /// `/.well-known/jwks.json`.

@@ -11,6 +11,17 @@ pub struct AuthorizationServer {
     pub issuer: String,
     /// Where tokens are asked for.
     pub token_endpoint: SecureUrl,
+    /// The enclave that its tokens are for, where it publishes one.
+    pub enclave: Option<PublishedEnclave>,
+}
+
+/// Where an issuer says that its enclave is. What answers there proves itself by evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct PublishedEnclave {
+    /// The enclave's resource identifier, byte for byte.
+    pub resource: String,
+    /// `host:port` of the ingress in front of it.
+    pub ingress: String,
 }
 
 /// Why an authorization server's metadata is not known.
@@ -42,10 +53,11 @@ pub enum DiscoveryError {
 struct Metadata {
     issuer: String,
     token_endpoint: String,
+    dauth_enclave: Option<PublishedEnclave>,
 }
 
 /// Finds the metadata of `issuer`, and refuses another issuer's.
-pub(crate) async fn discover(
+pub async fn discover(
     client: &reqwest::Client,
     issuer: &str,
 ) -> Result<AuthorizationServer, DiscoveryError> {
@@ -72,6 +84,7 @@ fn check(issuer: &str, metadata: Metadata) -> Result<AuthorizationServer, Discov
         issuer: metadata.issuer,
         token_endpoint: SecureUrl::parse(&metadata.token_endpoint)
             .map_err(DiscoveryError::Endpoint)?,
+        enclave: metadata.dauth_enclave,
     })
 }
 
@@ -128,6 +141,7 @@ mod tests {
         let metadata = |issuer: &str| Metadata {
             issuer: issuer.to_owned(),
             token_endpoint: "https://as.example/token".to_owned(),
+            dauth_enclave: None,
         };
         assert!(check("https://as.example", metadata("https://as.example")).is_ok());
         for other in [
@@ -143,6 +157,7 @@ mod tests {
         let plain = Metadata {
             issuer: "https://as.example".to_owned(),
             token_endpoint: "http://as.example/token".to_owned(),
+            dauth_enclave: None,
         };
         assert!(matches!(
             check("https://as.example", plain),

@@ -27,7 +27,7 @@ pub mod web;
 
 pub use access_token::AccessToken;
 pub use call::{CallBody, CallError, CallRequest};
-pub use discovery::{AuthorizationServer, DiscoveryError};
+pub use discovery::{AuthorizationServer, DiscoveryError, PublishedEnclave, discover};
 pub use enclave::{EnclaveClient, MAX_SESSION_AGE};
 pub use key::{DpopKey, DpopKeyError};
 pub use live::SessionError;

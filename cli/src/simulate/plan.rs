@@ -221,6 +221,7 @@ impl Plan {
                 state_dir: state.path("control-plane"),
                 store: None,
                 enclave: RESOURCE.to_owned(),
+                ingress: Some(state.address(Port::Ingress).to_string()),
                 host_credential_sha256: sha256_of(&state.secret("parent/records-credential")?),
                 access_token_life_s: 300,
                 receipts: dauth_control_plane::ReceiptsConfiguration::default(),

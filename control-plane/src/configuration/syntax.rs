@@ -15,6 +15,16 @@ pub(super) fn is_issuer(text: &str) -> bool {
     scheme == "https" || (scheme == "http" && is_loopback)
 }
 
+/// A host and its port, as in a URL (RFC 3986 section 3.2).
+pub(super) fn is_ingress(text: &str) -> bool {
+    let authority = text.parse::<http::uri::Authority>();
+    authority.is_ok_and(|authority| {
+        authority.port_u16().is_some_and(|port| port != 0)
+            && !authority.host().is_empty()
+            && text == format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(0))
+    })
+}
+
 /// RFC 8707 section 2: an absolute URI without fragment. It is kept byte for byte.
 pub(super) fn is_resource(text: &str) -> bool {
     let is_absolute = text.parse::<http::Uri>().is_ok_and(|uri| {

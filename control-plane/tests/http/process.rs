@@ -28,6 +28,8 @@ async fn metadata_lists_what_there_is_and_nothing_else() {
         metadata["jwks_uri"],
         format!("{ISSUER}/.well-known/jwks.json")
     );
+    let enclave = json!({"resource": ENCLAVE, "ingress": "enclave.example:443"});
+    assert_eq!(metadata["dauth_enclave"], enclave);
     let algorithms = &metadata["dpop_signing_alg_values_supported"];
     assert_eq!(algorithms, &json!(["ES256", "EdDSA", "Ed25519"]));
     assert_eq!(

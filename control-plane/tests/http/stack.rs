@@ -52,6 +52,7 @@ pub(crate) fn configuration(state_dir: &Path) -> Configuration {
         state_dir: state_dir.to_owned(),
         store: None,
         enclave: ENCLAVE.to_owned(),
+        ingress: Some("enclave.example:443".to_owned()),
         host_credential_sha256: sha256(HOST_CREDENTIAL),
         access_token_life_s: 300,
         receipts: ReceiptsConfiguration::default(),
