@@ -86,8 +86,12 @@ pub enum AttesterError {
 
 /// Byte streams between the enclave and its parent: AF_VSOCK, or unix sockets.
 pub trait Transport: Send + Sync + 'static {
-    /// The next stream that the parent opens. Listening begins with the first call, so that who
-    /// can connect knows that the enclave has booted.
+    /// Begins to listen, where that has not begun by itself. Asked for when the enclave has booted,
+    /// so that who can connect knows that it has.
+    fn listen(&self) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    /// The next stream that the parent opens; listening begins with the first call at the latest.
     fn accept(&self) -> BoxFuture<'_, io::Result<BoxStream>>;
     /// A new stream to the parent's host services.
     fn connect_host(&self) -> BoxFuture<'_, io::Result<BoxStream>>;

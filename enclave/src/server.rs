@@ -56,6 +56,7 @@ impl Server {
     ) -> io::Result<()> {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
         let mut ingress = Ingress::new(transport);
+        ingress.listen().await?;
         let (stop, stopping) = stop::channel();
         let mut connections = JoinSet::new();
         tokio::pin!(shutdown);

@@ -27,8 +27,15 @@ impl UnixTransport {
         }
     }
 
+    async fn listener(&self) -> io::Result<&UnixListener> {
+        self.listener
+            .get_or_try_init(|| async { self.bind() })
+            .await
+            .map_err(|e| named(&self.ingress, &e))
+    }
+
     /// Listens, replacing what an earlier process left there.
-    fn listen(&self) -> io::Result<UnixListener> {
+    fn bind(&self) -> io::Result<UnixListener> {
         match std::fs::remove_file(&self.ingress) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -38,14 +45,13 @@ impl UnixTransport {
 }
 
 impl Transport for UnixTransport {
+    fn listen(&self) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async { self.listener().await.map(drop) })
+    }
+
     fn accept(&self) -> BoxFuture<'_, io::Result<BoxStream>> {
         Box::pin(async {
-            let listening = self.listener.get_or_try_init(|| async { self.listen() });
-            let (stream, _) = listening
-                .await
-                .map_err(|e| named(&self.ingress, &e))?
-                .accept()
-                .await?;
+            let (stream, _) = self.listener().await?.accept().await?;
             Ok(Box::new(stream) as BoxStream)
         })
     }

@@ -29,6 +29,11 @@ impl Ingress {
         }
     }
 
+    /// Begins to listen.
+    pub(super) async fn listen(&self) -> io::Result<()> {
+        self.transport.listen().await
+    }
+
     /// The next stream. An error is final before the first stream alone; later ones (a lack of
     /// descriptors, a peer that is gone again) are waited out.
     pub(super) async fn next(&mut self) -> io::Result<BoxStream> {
