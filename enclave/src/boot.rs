@@ -1,15 +1,16 @@
 //! From a measured image to an enclave that serves: each step fails closed.
+mod registers;
+
 use std::{io, sync::Arc};
 
 use dauth_protocol::{
-    DeploymentConfiguration,
-    deployment::InvalidConfiguration,
-    host::KeysetOrder,
-    key_configuration::GuardingKey,
-    measurement::{CONFIGURATION_PCR, Pcr},
+    DeploymentConfiguration, deployment::InvalidConfiguration, host::KeysetOrder,
+    key_configuration::GuardingKey, measurement::Pcr,
 };
 use sha2::{Digest, Sha384};
 use tokio::task::spawn_blocking;
+
+pub use registers::RegisterError;
 
 use crate::{
     authorize::RandomnessError,
@@ -32,9 +33,6 @@ use crate::{
     upstream::TlsClientError,
 };
 
-/// One past the last register that is locked at boot.
-const PCR_END: u16 = 32;
-
 /// Why the enclave does not serve.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
@@ -47,12 +45,9 @@ pub enum BootError {
     /// The configuration does not parse. It has been measured all the same.
     #[error("{0}")]
     Configuration(#[from] InvalidConfiguration),
-    /// The module refused to measure.
-    #[error("measuring the configuration: {0}")]
-    Attester(#[from] AttesterError),
-    /// PCR16 was not zero, or is not what was measured: something ran before.
-    #[error("PCR16 does not hold the configuration's measurement")]
-    Measurement,
+    /// The registers are not those of an image that is measured, and of its configuration.
+    #[error("{0}")]
+    Registers(#[from] RegisterError),
     /// The time is not to be trusted.
     #[error("{0}")]
     Clock(#[from] ClockError),
@@ -90,6 +85,7 @@ pub async fn run(
         attester: module.for_ourselves(),
         ..platform
     };
+    at_the_module(&platform, registers::check_image).await?;
     let host = HostServices::new(Arc::clone(&platform.transport));
     let (configuration, configuration_bytes) = measured_configuration(&platform, &host).await?;
     let events = Events::start(host.clone());
@@ -161,26 +157,23 @@ async fn measured_configuration(
     host: &HostServices,
 ) -> Result<(DeploymentConfiguration, Vec<u8>), BootError> {
     let bytes = host.configuration().await?;
-    let attester = Arc::clone(&platform.attester);
-    let digest = Sha384::digest(&bytes);
-    let measured = spawn_blocking(move || measure(&*attester, &digest))
-        .await
-        .map_err(|_| AttesterError::Unavailable)??;
-    if measured != Pcr::of_configuration(&bytes) {
-        return Err(BootError::Measurement);
-    }
+    let (digest, expected) = (Sha384::digest(&bytes), Pcr::of_configuration(&bytes));
+    at_the_module(platform, move |attester| {
+        registers::measure(attester, &digest, &expected)
+    })
+    .await?;
     Ok((DeploymentConfiguration::from_json(&bytes)?, bytes))
 }
 
-fn measure(attester: &dyn Attester, digest: &[u8]) -> Result<Pcr, AttesterError> {
-    attester.extend_pcr(CONFIGURATION_PCR, digest)?;
-    attester.lock_pcrs(PCR_END)?;
-    let state = attester.describe_pcr(CONFIGURATION_PCR)?;
-    if state.locked {
-        Ok(state.value)
-    } else {
-        Err(AttesterError::Protocol)
-    }
+/// The module may take long, so it is asked on a thread that may wait.
+async fn at_the_module(
+    platform: &Platform,
+    ask: impl FnOnce(&dyn Attester) -> Result<(), RegisterError> + Send + 'static,
+) -> Result<(), RegisterError> {
+    let attester = Arc::clone(&platform.attester);
+    spawn_blocking(move || ask(&*attester))
+        .await
+        .map_err(|_| AttesterError::Unavailable)?
 }
 
 async fn obtain_keyset(context: &KeysetContext, host: &HostServices) -> Result<Keyset, BootError> {
