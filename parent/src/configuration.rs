@@ -7,6 +7,14 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+mod enclaves;
+mod process;
+
+pub use enclaves::{
+    AtStop, DebugMode, Enclave, EnclaveName, InvalidEnclaves, MAX_ENCLAVES, Supervisor, Transport,
+};
+pub use process::{AsRoot, Log, Process};
+
 /// The parent's configuration.
 ///
 /// ```
@@ -31,13 +39,20 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(configuration.ingress.max_connections, 1024);
 /// assert!(toml::from_str::<dauth_parent::Configuration>(&text.replace("permit", "allow")).is_err());
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Configuration {
     /// From the network to the enclave.
     pub ingress: Ingress,
     /// What the enclave is served.
     pub host: Host,
+    /// Enclaves that the parent starts and keeps running, in place of `ingress.enclave` and
+    /// `host.listen`, which name one that someone else runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub enclaves: Vec<Enclave>,
+    /// How they are started and kept running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervisor: Option<Supervisor>,
     /// Where records are fetched.
     pub records: Records,
     /// From the enclave to the network.
@@ -46,23 +61,34 @@ pub struct Configuration {
     /// Health and metrics; none unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitor: Option<Monitor>,
+    /// Who the process is once it has bound its listeners.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
+    /// What is logged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<Log>,
 }
 
 /// `[ingress]`: the byte relay in front of the enclave.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ingress {
     /// Where clients connect.
     pub listen: SocketAddr,
-    /// Where the enclave listens.
-    pub enclave: Endpoint,
+    /// A unix socket where clients of this host connect, beside `listen`; made with mode 0666.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen_unix: Option<PathBuf>,
+    /// Where the one enclave listens that is not supervised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enclave: Option<Endpoint>,
     /// Connections at one time; further ones are closed at once.
     #[serde(default = "default_ingress_connections")]
     pub max_connections: usize,
     /// A connection on which nothing moves for this long is closed.
     #[serde(default = "default_idle_timeout_s")]
     pub idle_timeout_s: u64,
-    /// How long the enclave may take to accept.
+    /// How long an enclave may take to accept, and how long a connection waits for one to be ready
+    /// while supervised ones are started anew.
     #[serde(default = "default_connect_timeout_ms")]
     pub connect_timeout_ms: u64,
 }
@@ -94,11 +120,12 @@ pub enum Endpoint {
 }
 
 /// `[host]`: the services of [`dauth_protocol::host`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Host {
-    /// Where the enclave connects.
-    pub listen: HostListener,
+    /// Where the one enclave connects that is not supervised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<HostListener>,
     /// The deployment configuration, handed over as it is: its bytes are measured.
     pub configuration_file: PathBuf,
     /// The sealed keyset. Beside it lie the keyset of before, and the operator's orders
@@ -108,7 +135,7 @@ pub struct Host {
     /// renewed in place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_file: Option<PathBuf>,
-    /// Connections at one time, tunnels included.
+    /// Connections of each enclave at one time, tunnels included.
     #[serde(default = "default_host_connections")]
     pub max_connections: usize,
     /// Role credentials from the instance metadata service, in place of a file.
@@ -117,7 +144,7 @@ pub struct Host {
 }
 
 /// `[host.imds]`: the instance metadata service of EC2, version 2. An empty table will do.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Imds {
     /// `http://169.254.169.254` unless given; `http://[fd00:ec2::254]` where there is IPv6 alone.
@@ -152,7 +179,7 @@ pub enum HostListener {
 }
 
 /// `[records]`: the control plane that keeps them.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Records {
     /// Its URL; plain http on loopback alone.
@@ -168,11 +195,13 @@ pub struct Records {
 }
 
 /// `[egress]`: what the enclave may reach.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Egress {
     /// Networks that may be dialled although the guard refuses their kind (private, loopback, …).
     pub permit: Vec<IpNet>,
+    /// Ports that may be dialled although they belong to other protocols than HTTP.
+    pub permit_ports: Vec<u16>,
     /// Names that are not looked up, in the form of `/etc/hosts`. Their addresses are guarded alike.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hosts_file: Option<PathBuf>,
@@ -188,6 +217,7 @@ impl Default for Egress {
     fn default() -> Self {
         Self {
             permit: Vec::new(),
+            permit_ports: Vec::new(),
             hosts_file: None,
             resolve_timeout_ms: default_connect_timeout_ms(),
             connect_timeout_ms: default_connect_timeout_ms(),
@@ -197,7 +227,7 @@ impl Default for Egress {
 }
 
 /// `[monitor]`: `/healthz`, `/readyz`, `/metrics` over plain HTTP.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Monitor {
     /// Where; keep it off the network that clients reach.
@@ -211,7 +241,15 @@ impl Configuration {
             file: file.to_owned(),
             source,
         })?;
-        toml::from_str(&text).map_err(|error| ConfigurationError::parse(file, &text, &error))
+        let configuration: Self = toml::from_str(&text)
+            .map_err(|error| ConfigurationError::parse(file, &text, &error))?;
+        configuration.check()?;
+        Ok(configuration)
+    }
+
+    /// What the parser cannot see: keys that exclude or need each other.
+    pub fn check(&self) -> Result<(), InvalidEnclaves> {
+        enclaves::check(self)
     }
 }
 
@@ -236,6 +274,9 @@ pub enum ConfigurationError {
         /// Why, in one line.
         message: String,
     },
+    /// The enclaves are not described as a parent can have them.
+    #[error(transparent)]
+    Enclaves(#[from] InvalidEnclaves),
 }
 
 impl ConfigurationError {

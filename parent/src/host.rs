@@ -15,6 +15,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 mod credentials;
 mod events;
 mod keyset;
+mod lifecycle;
 mod receipts;
 mod records;
 mod reply;
@@ -27,10 +28,13 @@ pub use keyset::{KeysetFile, MAX_ORDER_BYTES, Stored};
 pub use records::{Records, RecordsError};
 
 use crate::{
-    egress::Guard,
+    configuration,
+    egress::{Guard, names::HostsError},
+    fleet::{Fleet, Member},
     ingress::ACCEPT_RETRY,
+    live::Live,
     metrics::Metrics,
-    slots::{Slot, Slots},
+    slots::Slot,
     stream::{BoxStream, Listener},
 };
 use reply::{OCTETS, json, status};
@@ -47,46 +51,81 @@ pub(crate) struct HostServices {
     pub(crate) keyset: KeysetFile,
     pub(crate) records: Records,
     pub(crate) events: Events,
-    pub(crate) guard: Guard,
-    pub(crate) tunnel_idle: Duration,
-    pub(crate) max_connections: usize,
+    pub(crate) egress: Live<Egress>,
     pub(crate) metrics: Arc<Metrics>,
+}
+
+/// What tunnels may reach, and for how long.
+pub(crate) struct Egress {
+    pub(crate) guard: Guard,
+    pub(crate) idle: Duration,
+}
+
+impl Egress {
+    pub(crate) fn new(configuration: &configuration::Egress) -> Result<Self, HostsError> {
+        Ok(Self {
+            guard: Guard::new(configuration)?,
+            idle: Duration::from_secs(configuration.idle_timeout_s),
+        })
+    }
+}
+
+/// Who may connect to a listener.
+pub(crate) enum Callers {
+    /// One enclave; over vsock, the one with this context identifier.
+    One(Arc<Member>, Option<u32>),
+    /// Each enclave of the fleet, by its context identifier.
+    Each(Arc<Fleet>),
+}
+
+impl Callers {
+    fn who(&self, cid: Option<u32>) -> Option<Arc<Member>> {
+        match self {
+            Self::One(member, expected) => (cid == *expected).then(|| Arc::clone(member)),
+            Self::Each(fleet) => fleet.of_cid(cid?),
+        }
+    }
 }
 
 impl HostServices {
     /// Serves until dropped; connections and tunnels end with it.
-    pub(crate) async fn serve(self, listener: Listener) {
-        let slots = Slots::new(self.max_connections);
-        let this = Arc::new(self);
+    pub(crate) async fn serve(self: Arc<Self>, listener: Listener, callers: Callers) {
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 Some(_) = connections.join_next() => continue,
             };
-            let stream = match accepted {
-                Ok(stream) => stream,
+            let (stream, cid) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a host service connection");
                     tokio::time::sleep(ACCEPT_RETRY).await;
                     continue;
                 }
             };
-            match slots.take() {
+            let Some(member) = callers.who(cid) else {
+                tracing::warn!(?cid, "refused a peer that is not an enclave of this parent");
+                continue;
+            };
+            match member.host_connection() {
                 Some(slot) => {
-                    connections.spawn(Arc::clone(&this).connection(stream, slot));
+                    connections.spawn(Arc::clone(&self).connection(stream, member, slot));
                 }
-                None => Metrics::add(&this.metrics.host_refused),
+                None => Metrics::add(&self.metrics.host_refused),
             }
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: BoxStream, _slot: Slot) {
+    async fn connection(self: Arc<Self>, stream: BoxStream, member: Arc<Member>, _slot: Slot) {
         // A connection becomes at most one tunnel, which keeps its slot.
         let (tunnels, mut tunnel) = mpsc::channel(1);
         let service = service_fn(|request| {
             let (this, tunnels) = (Arc::clone(&self), tunnels.clone());
-            async move { Ok::<_, std::convert::Infallible>(this.answer(request, tunnels).await) }
+            let member = Arc::clone(&member);
+            async move {
+                Ok::<_, std::convert::Infallible>(this.answer(request, &member, tunnels).await)
+            }
         });
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -99,16 +138,20 @@ impl HostServices {
             tracing::debug!(%error, "host service connection");
         }
         if let Ok(tunnel) = tunnel.try_recv() {
-            Tunnel::run(
-                tunnel,
-                self.tunnel_idle,
-                Arc::clone(&self.metrics.egress_bytes),
-            )
-            .await;
+            let moved = Arc::clone(&self.metrics.egress_bytes);
+            tokio::select! {
+                () = tunnel.run(self.egress.now().idle, moved) => {}
+                () = member.until_gone() => {}
+            }
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>, tunnels: mpsc::Sender<Tunnel>) -> Reply {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        member: &Arc<Member>,
+        tunnels: mpsc::Sender<Tunnel>,
+    ) -> Reply {
         let path = request.uri().path().to_owned();
         match (request.method(), path.as_str()) {
             (&Method::CONNECT, _) => tunnel::open(self, request, &tunnels).await,
@@ -120,6 +163,8 @@ impl HostServices {
             (&Method::GET, paths::CREDENTIALS) => self.credentials.reply().await,
             (&Method::POST, paths::EVENTS) => self.take_events(request).await,
             (&Method::POST, paths::RECEIPTS) => self.pass_receipts(request).await,
+            (&Method::POST, paths::METRICS) => lifecycle::take_metrics(member, request).await,
+            (&Method::GET, paths::SHUTDOWN) => lifecycle::until_shutdown(member).await,
             (&Method::GET, record) if record.starts_with(paths::RECORDS) => {
                 self.record(record).await
             }
@@ -134,7 +179,9 @@ impl HostServices {
                 | paths::KEYSET
                 | paths::CREDENTIALS
                 | paths::EVENTS
-                | paths::RECEIPTS,
+                | paths::RECEIPTS
+                | paths::METRICS
+                | paths::SHUTDOWN,
             ) => problem(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "another method is served here",

@@ -1,7 +1,8 @@
 //! The parent: the untrusted process on the host that gives an enclave its only ways in and out.
 //!
-//! It relays bytes to the enclave ([`ingress`]), and serves what the enclave asks of its host
-//! ([`host`], the other end of [`dauth_protocol::host`]), egress included ([`egress`]). It holds
+//! It starts enclaves and keeps them running, relays bytes to them ([`ingress`]), and serves what
+//! they ask of their host ([`host`], the other end of [`dauth_protocol::host`]), egress included
+//! ([`egress`]). It holds
 //! no key, terminates no TLS and caches nothing: it is trusted with availability alone. Of our
 //! crates it depends on `dauth-protocol`, so there is nothing here that could open a record.
 //!
@@ -10,14 +11,21 @@
 
 pub mod configuration;
 pub mod egress;
+mod fleet;
 pub mod host;
 pub mod ingress;
+mod live;
 pub mod metrics;
 pub mod monitor;
+pub mod process;
 mod relay;
+mod reload;
 mod run;
 mod slots;
 mod stream;
+mod supervisor;
+pub mod systemd;
 
 pub use configuration::Configuration;
-pub use run::{RunError, run};
+pub use reload::{Applied, Reloader};
+pub use run::{Parent, RunError, run};

@@ -2,10 +2,15 @@
 use std::{
     fmt::Write,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
+
+use crate::fleet::Member;
+
+mod enclaves;
 
 /// What the parent counts.
 #[derive(Debug, Default)]
@@ -27,8 +32,16 @@ pub struct Metrics {
     pub(crate) keyset_conflicts: AtomicU64,
     pub(crate) role_renewals: AtomicU64,
     pub(crate) role_failures: AtomicU64,
+    pub(crate) role_renewed: Mutex<Option<Instant>>,
     pub(crate) events: AtomicU64,
     pub(crate) events_dropped: AtomicU64,
+    pub(crate) enclave_starts: AtomicU64,
+    pub(crate) enclave_start_failures: AtomicU64,
+    pub(crate) enclave_deaths: AtomicU64,
+    pub(crate) enclave_upgrades: AtomicU64,
+    pub(crate) enclave_upgrade_failures: AtomicU64,
+    pub(crate) reloads: AtomicU64,
+    pub(crate) reload_failures: AtomicU64,
 }
 
 impl Metrics {
@@ -37,9 +50,47 @@ impl Metrics {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Prometheus' text exposition format, version 0.0.4.
-    pub fn to_text(&self) -> String {
-        let counters: [(&str, &str, &AtomicU64); 19] = [
+    /// Role credentials were taken from the instance metadata service.
+    pub(crate) fn role_was_renewed(&self) {
+        Self::add(&self.role_renewals);
+        let mut renewed = self
+            .role_renewed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *renewed = Some(Instant::now());
+    }
+
+    /// Prometheus' text exposition format, version 0.0.4; each enclave's own figures at the end.
+    pub(crate) fn to_text(&self, enclaves: &[Arc<Member>]) -> String {
+        let mut text = self.own_counters();
+        let version = env!("CARGO_PKG_VERSION");
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "# HELP dauth_parent_build_info The version of this program.\n\
+             # TYPE dauth_parent_build_info gauge\n\
+             dauth_parent_build_info{{version=\"{version}\"}} 1\n"
+        );
+        let renewed = *self
+            .role_renewed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(renewed) = renewed {
+            let _ = write!(
+                text,
+                "# HELP dauth_parent_role_age_seconds Time since role credentials were taken from \
+                 the instance metadata service.\n\
+                 # TYPE dauth_parent_role_age_seconds gauge\n\
+                 dauth_parent_role_age_seconds {}\n",
+                renewed.elapsed().as_secs()
+            );
+        }
+        enclaves::write(&mut text, enclaves);
+        text
+    }
+
+    fn own_counters(&self) -> String {
+        let counters: [(&str, &str, &AtomicU64); 26] = [
             (
                 "ingress_connections_total",
                 "Connections relayed to the enclave.",
@@ -135,6 +186,41 @@ impl Metrics {
                 "Events lost: malformed, or more than could be written.",
                 &self.events_dropped,
             ),
+            (
+                "enclave_starts_total",
+                "Enclaves that were started.",
+                &self.enclave_starts,
+            ),
+            (
+                "enclave_start_failures_total",
+                "Enclaves that nitro-cli did not start.",
+                &self.enclave_start_failures,
+            ),
+            (
+                "enclave_deaths_total",
+                "Enclaves that ended, or were ended, without an order to.",
+                &self.enclave_deaths,
+            ),
+            (
+                "enclave_upgrades_total",
+                "Enclaves that were replaced by one of another image.",
+                &self.enclave_upgrades,
+            ),
+            (
+                "enclave_upgrade_failures_total",
+                "Enclaves that stayed because the one of another image did not get ready.",
+                &self.enclave_upgrade_failures,
+            ),
+            (
+                "reloads_total",
+                "Configurations that were applied while serving.",
+                &self.reloads,
+            ),
+            (
+                "reload_failures_total",
+                "Configurations that were not applied, because something in them is wrong.",
+                &self.reload_failures,
+            ),
         ];
         let mut text = String::new();
         for (name, help, counter) in counters {
@@ -158,8 +244,8 @@ mod tests {
     fn each_counter_has_help_type_and_value() {
         let metrics = Metrics::default();
         Metrics::add(&metrics.egress_refused);
-        let text = metrics.to_text();
-        assert_eq!(text.lines().count(), 19 * 3);
+        let text = metrics.to_text(&[]);
+        assert_eq!(text.lines().count(), (26 + 1) * 3);
         assert!(text.contains("\ndauth_parent_egress_refused_total 1\n"));
         assert!(text.contains("# TYPE dauth_parent_events_total counter\n"));
     }

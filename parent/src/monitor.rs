@@ -7,12 +7,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
-    configuration::Endpoint,
+    fleet::Fleet,
     host::{Reply, bytes, problem},
     ingress::ACCEPT_RETRY,
     metrics::Metrics,
     slots::Slots,
-    stream,
 };
 
 const MAX_CONNECTIONS: usize = 64;
@@ -23,7 +22,7 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The monitor.
 pub(crate) struct Monitor {
-    pub(crate) enclave: Endpoint,
+    pub(crate) fleet: Arc<Fleet>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -71,17 +70,17 @@ impl Monitor {
         match request.uri().path() {
             "/healthz" => bytes("alive\n", TEXT),
             "/readyz" => self.ready().await,
-            "/metrics" => bytes(self.metrics.to_text(), PROMETHEUS),
+            "/metrics" => bytes(self.metrics.to_text(&self.fleet.members()), PROMETHEUS),
             _ => problem(StatusCode::NOT_FOUND, "/healthz, /readyz, /metrics"),
         }
     }
 
     async fn ready(&self) -> Reply {
-        match stream::connect(&self.enclave, READY_TIMEOUT).await {
-            Ok(_) => bytes("ready\n", TEXT),
-            Err(_) => problem(
+        match self.fleet.is_ready(READY_TIMEOUT).await {
+            true => bytes("ready\n", TEXT),
+            false => problem(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "the enclave does not accept connections",
+                "no enclave accepts connections",
             ),
         }
     }

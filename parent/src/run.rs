@@ -1,20 +1,37 @@
 //! All of the parent, from its configuration to its end.
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
     Configuration,
-    configuration::HostListener,
-    egress::{Guard, names::HostsError},
+    configuration::{Endpoint, HostListener, InvalidEnclaves, Transport},
+    egress::names::HostsError,
+    fleet::{Fleet, Member, Reach},
     host::{
-        Credentials, CredentialsError, Events, HostServices, KeysetFile, Records, RecordsError,
+        Callers, Credentials, CredentialsError, Egress, Events, HostServices, KeysetFile, Records,
+        RecordsError,
     },
-    ingress::Ingress,
+    ingress::{self, Ingress, Timeouts},
+    live::Live,
     metrics::Metrics,
     monitor::Monitor,
-    stream::Listener,
+    reload::{Parts, Reloader},
+    slots::Slots,
+    stream::{Listener, bind_unix},
+    supervisor::Supervisor,
 };
+
+/// Anyone on this host may connect to the ingress, as anyone on the network may.
+const INGRESS_MODE: u32 = 0o666;
+/// The label of an enclave that is not supervised.
+const ALONE: &str = "enclave";
 
 /// Why the parent did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +46,9 @@ pub enum RunError {
         /// Why.
         source: io::Error,
     },
+    /// The enclaves are not described as a parent can have them.
+    #[error(transparent)]
+    Enclaves(#[from] InvalidEnclaves),
     /// `[egress]` is not usable.
     #[error(transparent)]
     Hosts(#[from] HostsError),
@@ -46,62 +66,199 @@ pub enum RunError {
     Stopped,
 }
 
+/// A parent that has bound all its listeners and serves nothing yet.
+pub struct Parent {
+    parts: Arc<Parts>,
+    ingress: Vec<ingress::Listener>,
+    host: Option<(Listener, Callers)>,
+    monitor: Option<TcpListener>,
+    metrics: Arc<Metrics>,
+}
+
 /// Serves until `shutdown` ends. All listeners are bound before anything is served.
 pub async fn run(
     configuration: Configuration,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), RunError> {
-    let metrics = Arc::new(Metrics::default());
-    let ingress_listener = bind_tcp(configuration.ingress.listen, "ingress").await?;
-    let host_listener = bind_host(&configuration.host.listen)?;
-    let host = HostServices {
-        credentials: Credentials::new(&configuration.host, Arc::clone(&metrics))?,
-        configuration_file: configuration.host.configuration_file,
-        keyset: KeysetFile::new(configuration.host.keyset_file),
-        records: Records::new(&configuration.records)?,
-        events: Events::to_log(Arc::clone(&metrics)).map_err(RunError::Events)?,
-        guard: Guard::new(&configuration.egress)?,
-        tunnel_idle: Duration::from_secs(configuration.egress.idle_timeout_s),
-        max_connections: configuration.host.max_connections,
-        metrics: Arc::clone(&metrics),
-    };
-    let mut parts = JoinSet::new();
-    if let Some(monitor) = configuration.monitor {
-        let listener = bind_tcp(monitor.listen, "monitor").await?;
-        let enclave = configuration.ingress.enclave.clone();
-        let metrics = Arc::clone(&metrics);
-        parts.spawn(Monitor { enclave, metrics }.serve(listener));
+    let parent = Parent::bind(configuration).await?;
+    parent.serve(shutdown).await
+}
+
+impl Parent {
+    /// Binds every listener and reads every secret: what a process may need more rights for than to
+    /// serve. In the runtime that it is to serve in.
+    pub async fn bind(configuration: Configuration) -> Result<Self, RunError> {
+        configuration.check()?;
+        let metrics = Arc::new(Metrics::default());
+        let fleet = Arc::new(Fleet::default());
+        let ingress = bind_ingress(&configuration).await?;
+        let host = bind_host(&configuration, &fleet)?;
+        let monitor = match &configuration.monitor {
+            Some(monitor) => Some(bind_tcp(monitor.listen, "monitor").await?),
+            None => None,
+        };
+        let services = Arc::new(HostServices {
+            credentials: Credentials::new(&configuration.host, Arc::clone(&metrics))?,
+            configuration_file: configuration.host.configuration_file.clone(),
+            keyset: KeysetFile::new(configuration.host.keyset_file.clone()),
+            records: Records::new(&configuration.records)?,
+            events: Events::to_log(Arc::clone(&metrics)).map_err(RunError::Events)?,
+            egress: Live::new(Egress::new(&configuration.egress)?),
+            metrics: Arc::clone(&metrics),
+        });
+        let relay = Ingress {
+            fleet: Arc::clone(&fleet),
+            slots: Slots::new(configuration.ingress.max_connections),
+            timeouts: Live::new(Timeouts::new(&configuration.ingress)),
+            metrics: Arc::clone(&metrics),
+        };
+        let supervisor = (!configuration.enclaves.is_empty()).then(|| {
+            Arc::new(Supervisor::new(
+                configuration.supervisor.clone().unwrap_or_default(),
+                Arc::clone(&fleet),
+                Arc::clone(&services),
+                configuration.host.max_connections,
+                Arc::clone(&metrics),
+            ))
+        });
+        let parts = Arc::new(Parts {
+            applied: Mutex::new(configuration),
+            fleet,
+            host: services,
+            ingress: Arc::new(relay),
+            supervisor,
+        });
+        Ok(Self {
+            parts,
+            ingress,
+            host,
+            monitor,
+            metrics,
+        })
     }
-    tracing::info!(listen = %configuration.ingress.listen, "the parent serves");
-    let ingress = Ingress {
-        configuration: configuration.ingress,
-        metrics,
-    };
-    parts.spawn(ingress.serve(ingress_listener));
-    parts.spawn(host.serve(host_listener));
-    tokio::select! {
-        () = shutdown => Ok(()),
-        _ = parts.join_next() => Err(RunError::Stopped),
+
+    /// What applies another configuration while this serves.
+    pub fn reloader(&self) -> Reloader {
+        Reloader(Arc::clone(&self.parts))
     }
+
+    /// Serves until `shutdown` ends.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
+        let parts = self.parts;
+        let mut serving = JoinSet::new();
+        if let Some(listener) = self.monitor {
+            let monitor = Monitor {
+                fleet: Arc::clone(&parts.fleet),
+                metrics: self.metrics,
+            };
+            serving.spawn(monitor.serve(listener));
+        }
+        for listener in self.ingress {
+            serving.spawn(Arc::clone(&parts.ingress).serve(listener));
+        }
+        if let Some((listener, callers)) = self.host {
+            serving.spawn(Arc::clone(&parts.host).serve(listener, callers));
+        }
+        tracing::info!("the parent serves");
+        let supervised = async {
+            if let Some(supervisor) = &parts.supervisor {
+                let enclaves = parts.enclaves();
+                supervisor.start(&enclaves).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let ended = tokio::select! {
+            () = shutdown => Ok(()),
+            _ = serving.join_next() => Err(RunError::Stopped),
+            () = supervised => Err(RunError::Stopped),
+        };
+        if let Some(supervisor) = &parts.supervisor {
+            supervisor.stop().await;
+        }
+        ended
+    }
+}
+
+async fn bind_ingress(configuration: &Configuration) -> Result<Vec<ingress::Listener>, RunError> {
+    let tcp = bind_tcp(configuration.ingress.listen, "ingress").await?;
+    let mut listeners = vec![ingress::Listener::Tcp(tcp)];
+    if let Some(path) = &configuration.ingress.listen_unix {
+        let bound = bind_unix(path, INGRESS_MODE);
+        let unix = bound.map_err(|source| cannot_listen(path.display(), "ingress", source))?;
+        listeners.push(ingress::Listener::Unix(unix));
+    }
+    Ok(listeners)
+}
+
+/// The listener of host services, unless each enclave has one of its own.
+fn bind_host(
+    configuration: &Configuration,
+    fleet: &Arc<Fleet>,
+) -> Result<Option<(Listener, Callers)>, RunError> {
+    let (host, ingress) = (&configuration.host, &configuration.ingress);
+    match (&host.listen, &ingress.enclave) {
+        (Some(listen), Some(endpoint)) => {
+            let alone = alone(endpoint.clone(), host.max_connections);
+            fleet.add(Arc::clone(&alone));
+            let cid = match listen {
+                HostListener::Unix(_) => None,
+                HostListener::Vsock { peer_cid, .. } => Some(*peer_cid),
+            };
+            Ok(Some((bind(listen)?, Callers::One(alone, cid))))
+        }
+        _ => {
+            let supervisor = configuration.supervisor.clone().unwrap_or_default();
+            match supervisor.transport {
+                Transport::Unix(folder) => check_folder(&folder).map(|()| None),
+                Transport::Vsock { host_port, .. } => {
+                    let bound = Listener::bind_vsock(host_port);
+                    let address = format!("vsock port {host_port}");
+                    let listener = bound.map_err(|e| cannot_listen(address, HOST, e))?;
+                    Ok(Some((listener, Callers::Each(Arc::clone(fleet)))))
+                }
+            }
+        }
+    }
+}
+
+fn alone(endpoint: Endpoint, max_connections: usize) -> Arc<Member> {
+    let member = Member::new(ALONE.to_owned(), endpoint, Reach::Alone, max_connections);
+    Arc::new(member)
+}
+
+const HOST: &str = "host services";
+
+fn bind(listen: &HostListener) -> Result<Listener, RunError> {
+    let address = match listen {
+        HostListener::Unix(path) => path.display().to_string(),
+        HostListener::Vsock { port, .. } => format!("vsock port {port}"),
+    };
+    Listener::bind(listen).map_err(|source| cannot_listen(address, HOST, source))
+}
+
+/// Sockets are made in it later, one for each enclave.
+fn check_folder(folder: &Path) -> Result<(), RunError> {
+    match std::fs::metadata(folder) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(io::ErrorKind::NotADirectory.into()),
+        Err(error) => Err(error),
+    }
+    .map_err(|source| cannot_listen(folder.display(), HOST, source))
 }
 
 async fn bind_tcp(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, RunError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| RunError::Listen {
-            address: address.to_string(),
-            purpose,
-            source,
-        })
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| cannot_listen(address, purpose, source))
 }
 
-fn bind_host(listener: &HostListener) -> Result<Listener, RunError> {
-    Listener::bind(listener).map_err(|source| RunError::Listen {
-        address: match listener {
-            HostListener::Unix(path) => path.display().to_string(),
-            HostListener::Vsock { port, .. } => format!("vsock port {port}"),
-        },
-        purpose: "host services",
+fn cannot_listen(
+    address: impl std::fmt::Display,
+    purpose: &'static str,
+    source: io::Error,
+) -> RunError {
+    RunError::Listen {
+        address: address.to_string(),
+        purpose,
         source,
-    })
+    }
 }

@@ -1,26 +1,49 @@
 //! A bound on how many of something there are at one time.
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-/// A fixed number of slots.
+/// A number of slots, which can change while some are taken.
 #[derive(Clone)]
-pub(crate) struct Slots(Arc<Semaphore>);
+pub(crate) struct Slots(Arc<Counts>);
+
+struct Counts {
+    taken: AtomicUsize,
+    limit: AtomicUsize,
+}
 
 /// One slot, given back when this is dropped: on return, panic and cancellation alike.
-pub(crate) struct Slot {
-    _permit: OwnedSemaphorePermit,
-}
+pub(crate) struct Slot(Arc<Counts>);
 
 impl Slots {
     pub(crate) fn new(count: usize) -> Self {
-        Self(Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))))
+        Self(Arc::new(Counts {
+            taken: AtomicUsize::new(0),
+            limit: AtomicUsize::new(count),
+        }))
     }
 
     /// Takes a slot, or none. One atomic step: two callers never both get the last one.
     pub(crate) fn take(&self) -> Option<Slot> {
-        let permit = Arc::clone(&self.0).try_acquire_owned().ok()?;
-        Some(Slot { _permit: permit })
+        let limit = self.0.limit.load(Ordering::Relaxed);
+        let one_more = |taken: usize| (taken < limit).then(|| taken.saturating_add(1));
+        self.0
+            .taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .ok()?;
+        Some(Slot(Arc::clone(&self.0)))
+    }
+
+    /// From now on; slots beyond a lower limit stay taken until they are given back.
+    pub(crate) fn limit(&self, count: usize) {
+        self.0.limit.store(count, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -48,5 +71,19 @@ mod tests {
         });
         assert!(task.await.is_err());
         assert!(slots.take().is_some());
+    }
+
+    #[test]
+    fn a_lower_limit_holds_once_slots_are_given_back() {
+        let slots = Slots::new(2);
+        let (first, second) = (slots.take(), slots.take());
+        slots.limit(1);
+        drop(first);
+        assert!(slots.take().is_none());
+        drop(second);
+        assert!(slots.take().is_some());
+        slots.limit(3);
+        let three = [slots.take(), slots.take(), slots.take()];
+        assert!(three.iter().all(Option::is_some) && slots.take().is_none());
     }
 }

@@ -50,26 +50,38 @@ pub(crate) enum Listener {
 impl Listener {
     pub(crate) fn bind(listener: &HostListener) -> io::Result<Self> {
         match listener {
-            HostListener::Unix(path) => Ok(Self::Unix(bind_unix(path)?)),
-            HostListener::Vsock { port, peer_cid } => {
-                Ok(Self::Vsock(vsock::Listener::bind(*port, *peer_cid)?))
-            }
+            HostListener::Unix(path) => Self::bind_unix(path),
+            HostListener::Vsock { port, .. } => Self::bind_vsock(*port),
         }
     }
 
-    pub(crate) async fn accept(&self) -> io::Result<BoxStream> {
+    /// A unix socket that its owner alone may connect to.
+    pub(crate) fn bind_unix(path: &Path) -> io::Result<Self> {
+        Ok(Self::Unix(bind_unix(path, 0o600)?))
+    }
+
+    pub(crate) fn bind_vsock(port: u32) -> io::Result<Self> {
+        Ok(Self::Vsock(vsock::Listener::bind(port)?))
+    }
+
+    /// The next stream, and over vsock the context identifier of who opened it: any local virtual
+    /// machine could.
+    pub(crate) async fn accept(&self) -> io::Result<(BoxStream, Option<u32>)> {
         match self {
             Self::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                Ok(Box::new(stream))
+                Ok((Box::new(stream), None))
             }
-            Self::Vsock(listener) => Ok(Box::new(listener.accept().await?)),
+            Self::Vsock(listener) => {
+                let (stream, cid) = listener.accept().await?;
+                Ok((Box::new(stream), Some(cid)))
+            }
         }
     }
 }
 
 /// Binds `path`, in place of a socket that nobody listens on any more.
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+pub(crate) fn bind_unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
     match std::os::unix::net::UnixStream::connect(path) {
         Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -78,7 +90,7 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
         Err(_) => {}
     }
     let listener = UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     Ok(listener)
 }
 
@@ -90,17 +102,17 @@ mod tests {
     async fn takes_over_a_dead_socket_and_no_live_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("host.sock");
-        let listener = bind_unix(&path).unwrap();
+        let listener = bind_unix(&path, 0o600).unwrap();
         assert_eq!(
             std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
         assert_eq!(
-            bind_unix(&path).unwrap_err().kind(),
+            bind_unix(&path, 0o600).unwrap_err().kind(),
             io::ErrorKind::AddrInUse
         );
         drop(listener);
-        assert!(bind_unix(&path).is_ok());
+        assert!(bind_unix(&path, 0o600).is_ok());
     }
 
     #[tokio::test]

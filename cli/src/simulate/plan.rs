@@ -260,28 +260,31 @@ impl Plan {
             &parent::Configuration {
                 ingress: parent::Ingress {
                     listen: state.address(Port::Ingress),
-                    enclave: match options.enclave_vm {
+                    listen_unix: None,
+                    enclave: Some(match options.enclave_vm {
                         None => parent::Endpoint::Unix("run/enclave.sock".into()),
                         Some(_) => parent::Endpoint::HybridVsock {
                             path: VSOCK.into(),
                             port: INGRESS_PORT,
                         },
-                    },
+                    }),
                     max_connections: 1024,
                     idle_timeout_s: 300,
                     connect_timeout_ms: 5000,
                 },
                 host: parent::Host {
-                    listen: parent::HostListener::Unix(match options.enclave_vm {
+                    listen: Some(parent::HostListener::Unix(match options.enclave_vm {
                         None => "run/host.sock".into(),
                         Some(_) => format!("{VSOCK}_{HOST_SERVICES_PORT}").into(),
-                    }),
+                    })),
                     configuration_file: state.path("parent/deployment.json"),
                     keyset_file: state.path("parent/keyset.cbor"),
                     credentials_file: Some(state.path("parent/credentials.json")),
                     imds: None,
                     max_connections: 1024,
                 },
+                enclaves: Vec::new(),
+                supervisor: None,
                 records: parent::Records {
                     control_plane: self.issuer.clone(),
                     credential_file: state.path("parent/records-credential"),
@@ -296,6 +299,11 @@ impl Plan {
                 monitor: Some(parent::Monitor {
                     listen: state.address(Port::Monitor),
                 }),
+                process: Some(parent::Process {
+                    user: None,
+                    as_root: parent::AsRoot::Permitted,
+                }),
+                log: None,
             },
         )
     }

@@ -12,15 +12,20 @@ use tokio::{
 };
 
 use super::*;
-use crate::configuration::{Egress, HostListener, Records as RecordsConfiguration};
+use crate::{
+    configuration::{Egress, Endpoint, HostListener, Records as RecordsConfiguration},
+    fleet::{Reach, Readiness},
+};
 
 mod keyset;
+mod lifecycle;
 mod receipts;
 mod records;
 
 struct Stack {
     folder: tempfile::TempDir,
     metrics: Arc<Metrics>,
+    member: Arc<Member>,
     server: JoinHandle<()>,
 }
 
@@ -49,22 +54,28 @@ impl Stack {
             permit: vec![permit.parse().unwrap()],
             ..Egress::default()
         };
-        let services = HostServices {
+        let member = Arc::new(Member::new(
+            "enclave".to_owned(),
+            Endpoint::Unix(path("enclave.sock")),
+            Reach::Supervised(16),
+            max_connections,
+        ));
+        let services = Arc::new(HostServices {
             configuration_file: path("configuration"),
             credentials: Credentials::File(path("credentials.json")),
             keyset: KeysetFile::new(path("keyset")),
             records: records.unwrap(),
             events: Events::to_log(Arc::clone(&metrics)).unwrap(),
-            guard: Guard::new(&egress).unwrap(),
-            tunnel_idle: Duration::from_secs(60),
-            max_connections,
+            egress: Live::new(super::Egress::new(&egress).unwrap()),
             metrics: Arc::clone(&metrics),
-        };
+        });
         let listener = Listener::bind(&HostListener::Unix(path("host.sock"))).unwrap();
-        let server = tokio::spawn(services.serve(listener));
+        let callers = Callers::One(Arc::clone(&member), None);
+        let server = tokio::spawn(services.serve(listener, callers));
         Self {
             folder,
             metrics,
+            member,
             server,
         }
     }
@@ -178,7 +189,7 @@ async fn records_come_from_the_control_plane_alone() {
     assert!(
         stack
             .metrics
-            .to_text()
+            .to_text(&[])
             .contains("record_failures_total 1\n")
     );
 }
@@ -205,7 +216,7 @@ async fn events_are_taken_and_counted() {
     let body = Full::from("{\"event\":\"ready\"}\nnonsense\n");
     let request = Request::post(paths::EVENTS).body(body).unwrap();
     assert_eq!(stack.send(request).await.status(), 204);
-    let text = stack.metrics.to_text();
+    let text = stack.metrics.to_text(&[]);
     assert!(text.contains("events_total 1\n") && text.contains("events_dropped_total 1\n"));
 }
 

@@ -25,7 +25,8 @@ pub(super) async fn open(
     tunnels: &mpsc::Sender<Tunnel>,
 ) -> Reply {
     let target = request.uri().authority().map(ToString::to_string);
-    let opened = services.guard.connect(&target.unwrap_or_default()).await;
+    let egress = services.egress.now();
+    let opened = egress.guard.connect(&target.unwrap_or_default()).await;
     let upstream = match opened {
         Ok(upstream) => upstream,
         Err(error) => return refuse(&error, &services.metrics),

@@ -78,34 +78,23 @@ impl AsyncWrite for Stream {
     }
 }
 
-pub(crate) struct Listener {
-    listener: AsyncFd<VsockListener>,
-    peer_cid: u32,
-}
+pub(crate) struct Listener(AsyncFd<VsockListener>);
 
 impl Listener {
-    pub(super) fn bind(port: u32, peer_cid: u32) -> io::Result<Self> {
+    pub(super) fn bind(port: u32) -> io::Result<Self> {
         let listener = VsockListener::bind_with_cid_port(VMADDR_CID_ANY, port)?;
         listener.set_nonblocking(true)?;
         // SAFETY: as for the stream: one descriptor, open and unchanged until the drop.
         let listener = unsafe { AsyncFd::register(listener) }?;
-        Ok(Self { listener, peer_cid })
+        Ok(Self(listener))
     }
 
-    /// The next stream of the one peer that is served; others are closed.
-    pub(super) async fn accept(&self) -> io::Result<Stream> {
-        loop {
-            let (stream, peer) = self
-                .listener
-                .async_io(Interest::READABLE, VsockListener::accept)
-                .await?;
-            if peer.cid() == self.peer_cid {
-                return Stream::new(stream);
-            }
-            tracing::warn!(
-                cid = peer.cid(),
-                "refused a vsock peer that is not the enclave"
-            );
-        }
+    /// The next stream, and the context identifier of its peer.
+    pub(super) async fn accept(&self) -> io::Result<(Stream, u32)> {
+        let (stream, peer) = self
+            .0
+            .async_io(Interest::READABLE, VsockListener::accept)
+            .await?;
+        Ok((Stream::new(stream)?, peer.cid()))
     }
 }

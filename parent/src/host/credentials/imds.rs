@@ -108,7 +108,7 @@ impl Imds {
         let mut kept = self.kept();
         match fetched {
             Ok(issued) => {
-                Metrics::add(&self.metrics.role_renewals);
+                self.metrics.role_was_renewed();
                 tracing::info!(expires = %issued.expires_at, "took the role's credentials");
                 kept.failure = None;
                 let credentials = issued.credentials.clone();

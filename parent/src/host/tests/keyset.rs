@@ -74,7 +74,7 @@ async fn a_keyset_changes_when_it_is_the_one_that_was_read() {
     let previous = fs::read(stack.path().join("keyset.previous")).unwrap();
     assert_eq!(previous, b"first");
 
-    let text = stack.metrics.to_text();
+    let text = stack.metrics.to_text(&[]);
     assert!(text.contains("keyset_changes_total 2\n"), "{text}");
     assert!(text.contains("keyset_conflicts_total 2\n"), "{text}");
 }

@@ -42,7 +42,7 @@ async fn a_batch_is_passed_on_and_its_status_comes_back() {
         assert_eq!(status, 502, "{code}");
         assert!(!String::from_utf8_lossy(&body).contains("canary"));
     }
-    let text = stack.metrics.to_text();
+    let text = stack.metrics.to_text(&[]);
     assert!(text.contains("receipt_batches_total 1\n"), "{text}");
     assert!(text.contains("receipt_failures_total 10\n"), "{text}");
 }

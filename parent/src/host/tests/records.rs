@@ -43,7 +43,7 @@ async fn what_the_enclave_seals_anew_is_passed_on() {
     assert!(
         stack
             .metrics
-            .to_text()
+            .to_text(&[])
             .contains("record_failures_total 0\n")
     );
     for digit in ['e', 'f', '0'] {
@@ -53,7 +53,7 @@ async fn what_the_enclave_seals_anew_is_passed_on() {
     assert!(
         stack
             .metrics
-            .to_text()
+            .to_text(&[])
             .contains("record_failures_total 4\n")
     );
 }
