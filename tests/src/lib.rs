@@ -20,6 +20,7 @@ mod stack;
 mod stack_file;
 mod store;
 mod upstream;
+pub mod vm;
 
 pub use balancer::Balancer;
 pub use chunks::Chunks;
