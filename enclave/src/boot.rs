@@ -17,7 +17,7 @@ use crate::{
     clock::{Clock, ClockError, now_s},
     event::{Event, Events},
     evidence::EvidenceService,
-    hardening::{MemoryLock, harden, keep_marking},
+    hardening::{HardeningError, MemoryLock, harden, keep_marking},
     host::{HostError, HostServices},
     keyset::{self, Announcement, Keeper, Keyset, KeysetContext, KeysetError, TrustedTime},
     kms::{
@@ -36,9 +36,9 @@ use crate::{
 /// Why the enclave does not serve.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
-    /// Core dumps or attaching could not be forbidden.
+    /// The process is not protected.
     #[error("the process could not be hardened: {0}")]
-    Hardening(#[source] io::Error),
+    Hardening(#[from] HardeningError),
     /// The parent gave no configuration or order.
     #[error("host services: {0}")]
     Host(#[from] HostError),
@@ -79,7 +79,7 @@ pub async fn run(
 ) -> Result<(), BootError> {
     #[cfg(mutations)]
     crate::mutation::choose();
-    let hardening = harden().map_err(BootError::Hardening)?;
+    let hardening = harden()?;
     let module = SharedModule::new(platform.attester);
     let platform = Platform {
         attester: module.for_ourselves(),

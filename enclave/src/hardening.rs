@@ -1,12 +1,27 @@
 //! What the process gives up at boot: core dumps, being attached to, being swapped out. And the
-//! one thing that it takes: all the descriptors that the hard limit grants.
+//! one thing that it takes: descriptors, as many as it needs or is granted.
 #![allow(unsafe_code)]
 
 mod dumps;
+mod proc;
 
-use std::io;
+use std::{io, path::Path};
 
 pub(crate) use self::dumps::keep_marking;
+
+/// Descriptors for every connection with its upstream and its streams to the parent, and to spare.
+const DESCRIPTORS: libc::rlim_t = 65_536;
+
+/// Why the process is not protected.
+#[derive(Debug, thiserror::Error)]
+pub enum HardeningError {
+    /// The image's first program did not mount it, and this one may not.
+    #[error("/proc is not mounted, and cannot be mounted: {0}")]
+    NoProc(#[source] io::Error),
+    /// The kernel refused.
+    #[error("core dumps or attaching could not be forbidden: {0}")]
+    Refused(#[from] io::Error),
+}
 
 /// Which protections hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +42,8 @@ pub enum MemoryLock {
 
 /// Forbids core dumps and attaching, empties what a dump would hold, locks memory where the limit
 /// allows it, and raises the limit of descriptors.
-pub fn harden() -> io::Result<Hardening> {
+pub fn harden() -> Result<Hardening, HardeningError> {
+    proc::provide(Path::new("/proc"), proc::mount)?;
     dumps::leave_out_every_kind()?;
     let none = libc::rlimit {
         rlim_cur: 0,
@@ -45,12 +61,25 @@ pub fn harden() -> io::Result<Hardening> {
 }
 
 /// Each call holds a stream to its caller and one to its upstream: the usual 1024 descriptors are
-/// fewer than the connections that are served.
+/// fewer than the connections that are served, and so may be the 4096 that a kernel grants its first
+/// program at most.
 fn raise_descriptor_limit() -> io::Result<()> {
     let mut limit = descriptor_limit()?;
-    limit.rlim_cur = limit.rlim_max;
+    limit.rlim_cur = limit.rlim_max.max(DESCRIPTORS);
+    let raised = libc::rlimit {
+        rlim_cur: limit.rlim_cur,
+        rlim_max: limit.rlim_cur,
+    };
+    // The hard limit is raised by who may: root of an enclave, hardly ever elsewhere.
+    set_descriptor_limit(&raised).or_else(|_| {
+        limit.rlim_cur = limit.rlim_max;
+        set_descriptor_limit(&limit)
+    })
+}
+
+fn set_descriptor_limit(limit: &libc::rlimit) -> io::Result<()> {
     // SAFETY: the pointer is to a live `rlimit`.
-    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, limit) })
 }
 
 fn descriptor_limit() -> io::Result<libc::rlimit> {
@@ -61,6 +90,17 @@ fn descriptor_limit() -> io::Result<libc::rlimit> {
     // SAFETY: the pointer is to a live `rlimit`.
     check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
     Ok(limit)
+}
+
+/// Lifts the limit on locked memory, where this process may: as root of an enclave, whose kernel
+/// grants 8 MiB. Elsewhere the operator's limit stands.
+pub fn lift_memory_lock_limit() {
+    let unlimited = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: the pointer is to a live `rlimit`. What is not lifted is told by `Hardening`.
+    let _ = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited) };
 }
 
 /// Whether the limit lets this process lock its memory.
@@ -105,13 +145,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_descriptors_of_the_hard_limit_are_taken() {
-        let mut limit = descriptor_limit().unwrap();
-        limit.rlim_cur = limit.rlim_max.min(512);
-        // SAFETY: the pointer is to a live `rlimit`.
-        check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }).unwrap();
+    fn as_many_descriptors_as_are_needed_or_granted_are_taken() {
+        let before = descriptor_limit().unwrap();
+        let low = libc::rlimit {
+            rlim_cur: before.rlim_max.min(512),
+            ..before
+        };
+        set_descriptor_limit(&low).unwrap();
         raise_descriptor_limit().unwrap();
-        assert_eq!(descriptor_limit().unwrap().rlim_cur, limit.rlim_max);
+        let after = descriptor_limit().unwrap();
+        assert_eq!(after.rlim_cur, after.rlim_max, "all that are granted");
+        assert!(after.rlim_max >= before.rlim_max);
     }
 
     #[test]

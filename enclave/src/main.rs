@@ -4,12 +4,15 @@
     reason = "the console is where a refusal to boot can be read"
 )]
 
-use std::{process::ExitCode, sync::Arc};
+mod arguments;
+
+use std::{env, process::ExitCode, sync::Arc};
 
 use dauth_attestation::TrustAnchors;
 use dauth_enclave::{
     allocator::Zeroizing,
     boot,
+    hardening::lift_memory_lock_limit,
     platform::{
         Platform,
         nsm::{NitroDevice, NsmAttester},
@@ -20,11 +23,10 @@ use dauth_enclave::{
 use mimalloc::MiMalloc;
 use rustls::RootCertStore;
 
+use arguments::{ArgumentError, Arguments};
+
 #[global_allocator]
 static ALLOCATOR: Zeroizing<MiMalloc> = Zeroizing(MiMalloc);
-
-/// The parent on EC2 (Nitro Enclaves user guide: vsock).
-const PARENT_CID: u32 = 3;
 
 fn main() -> ExitCode {
     let result = tokio::runtime::Builder::new_multi_thread()
@@ -42,8 +44,9 @@ fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), String> {
+    let arguments = read_arguments().map_err(|e| e.to_string())?;
     let device = NitroDevice::open().map_err(|e| e.to_string())?;
-    let transport = Vsock::new(PARENT_CID);
+    let transport = Vsock::new(arguments.parent_cid);
     let platform = Platform {
         attester: Arc::new(NsmAttester::new(device)),
         transport: Arc::new(transport),
@@ -57,7 +60,14 @@ async fn run() -> Result<(), String> {
         locks: LockAuthority::Aws,
         upstream: roots,
     };
+    lift_memory_lock_limit();
     boot::run(platform, trust, std::future::pending())
         .await
         .map_err(|e| e.to_string())
+}
+
+fn read_arguments() -> Result<Arguments, ArgumentError> {
+    let arguments = env::args_os().skip(1).map(|text| text.into_string());
+    let arguments: Result<Vec<_>, _> = arguments.collect();
+    Arguments::parse(arguments.map_err(|_| ArgumentError::Usage)?)
 }
