@@ -16,6 +16,7 @@ mod eif;
 mod failure;
 mod keys;
 mod kms_policy;
+mod login;
 mod output;
 mod party;
 mod profile;
@@ -48,6 +49,7 @@ struct Dauth {
 #[derive(Subcommand)]
 enum Command {
     Simulate(simulate::Simulate),
+    Login(login::Login),
     Connect(connect::Connect),
     /// List, show, revoke or rotate connections.
     #[command(subcommand)]
@@ -95,6 +97,7 @@ async fn run(dauth: Dauth) -> Result<(), Failure> {
     let profile = dauth.profile.as_deref();
     match dauth.command {
         Command::Simulate(simulate) => Box::pin(simulate.run()).await,
+        Command::Login(login) => login.run().await,
         Command::Connect(connect) => connect.run(profile).await,
         Command::Connections(connections) => connections.run(profile).await,
         Command::Call(call) => call.run(profile).await,

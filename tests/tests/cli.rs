@@ -25,12 +25,18 @@ use http_body_util::Full;
 use serde_json::Value;
 
 /// Every command, and options that CONTRACT.md names for it or that followed.
-const COMMANDS: [(&str, &str); 19] = [
+const COMMANDS: [(&str, &str); 21] = [
     ("", "--profile --version"),
     (
         "simulate",
         "--state-dir --once --json --bin-dir --enclave-pcr0 --hosts",
     ),
+    (
+        "login",
+        "--issuer --trust --release-key --configuration --pcr --root --ingress --client-id \
+         --client-secret-file --output --json",
+    ),
+    ("doctor", "--eif --config --user --json"),
     (
         "connect",
         "--base-url --bearer --basic --header --query --allow --server --unpinned --expires \
@@ -153,7 +159,8 @@ fn no_option_takes_a_secret() {
             "--secret=",
             "--password",
             "--token ",
-            "--client-secret",
+            "--client-secret ",
+            "--client-secret=",
         ] {
             assert!(!help.contains(option), "{command:?} has {option}");
         }
