@@ -3,7 +3,6 @@ mod document;
 mod print;
 
 use std::{
-    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -19,6 +18,7 @@ use crate::{
     duration,
     failure::{Failure, sentence},
     output::Output,
+    trust::{Required, TrustOptions},
 };
 
 /// Commands on evidence.
@@ -45,6 +45,8 @@ pub(crate) struct Verify {
     /// A PCR value that the document must have, as in 0=8af1…; may be repeated.
     #[arg(long = "pcr", value_name = "N=HEX", value_parser = parse_pcr)]
     pcrs: Vec<(u16, Vec<u8>)>,
+    #[command(flatten)]
+    trust: TrustOptions,
     /// The nonce that the document must carry.
     #[arg(long, value_name = "HEX", value_parser = parse_nonce)]
     nonce: Option<Bytes>,
@@ -111,17 +113,20 @@ fn parse_pcr(text: &str) -> Result<(u16, Bytes), String> {
 
 impl Verify {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        print::document(&self.appraise()?, Output::from_flag(self.json));
+        let required = self.trust.required(&self.pcrs)?;
+        let result = self.appraise(&required)?;
+        let release = required.release.as_ref();
+        print::document(&result, release, Output::from_flag(self.json));
         Ok(())
     }
 
-    fn appraise(&self) -> Result<AttestationResult, Failure> {
+    fn appraise(&self, required: &Required) -> Result<AttestationResult, Failure> {
         let document = document::read(&self.file)?;
         let anchors = match &self.root {
             None => TrustAnchors::aws_nitro(),
             Some(file) => root(file)?,
         };
-        let policy = self.policy()?;
+        let policy = self.policy(required);
         let at = self.at.unwrap_or_else(jiff::Timestamp::now);
         let now_ms = u64::try_from(at.as_millisecond())
             .map_err(|_| Failure::usage("--at must not be before 1970"))?;
@@ -137,12 +142,12 @@ impl Verify {
         })
     }
 
-    fn policy(&self) -> Result<Policy, Failure> {
+    fn policy(&self, required: &Required) -> Policy {
         let default_leeway = match self.at {
             None => Policy::DEFAULT_LEEWAY,
             Some(_) => Duration::ZERO,
         };
-        Ok(Policy {
+        Policy {
             nonce: self.nonce.clone().map_or(NonceRule::Any, NonceRule::Equals),
             age: self.max_age.map_or(AgeRule::Any, AgeRule::AtMost),
             leeway: self.leeway.unwrap_or(default_leeway),
@@ -151,8 +156,8 @@ impl Verify {
             } else {
                 DebugMode::Refuse
             },
-            ..Policy::new(self.images()?)
-        })
+            ..Policy::new(images(required))
+        }
     }
 
     /// What to do, where an option that was not given would change the answer.
@@ -168,25 +173,19 @@ impl Verify {
             _ => None,
         }
     }
+}
 
-    fn images(&self) -> Result<Images, Failure> {
-        if self.pcrs.is_empty() {
-            return Ok(Images::Unconstrained);
-        }
-        let mut indices = BTreeSet::new();
-        if let Some((index, _)) = self.pcrs.iter().find(|(index, _)| !indices.insert(index)) {
-            return Err(Failure::usage(format!(
-                "--pcr {index} is given more than once"
-            )));
-        }
-        let release = self
-            .pcrs
-            .iter()
-            .fold(ReferenceValues::new(), |release, (index, value)| {
-                release.with_pcr(*index, value)
-            });
-        Ok(Images::AnyOf(vec![release]))
+fn images(required: &Required) -> Images {
+    if required.pcrs.is_empty() {
+        return Images::Unconstrained;
     }
+    let release = required
+        .pcrs
+        .iter()
+        .fold(ReferenceValues::new(), |release, (index, value)| {
+            release.with_pcr(*index, value)
+        });
+    Images::AnyOf(vec![release])
 }
 
 impl Fetch {

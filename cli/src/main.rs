@@ -20,13 +20,14 @@ mod login;
 mod output;
 mod party;
 mod profile;
+mod release;
 mod simulate;
+mod trust;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use dauth_enclave::allocator::Zeroizing;
-use mimalloc::MiMalloc;
+use dauth_enclave::allocator::{MiMalloc, Zeroizing};
 
 use failure::Failure;
 
@@ -64,9 +65,12 @@ enum Command {
     /// Create, change and look at an enclave's keyset, on the host of its parent.
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Measure what an enclave runs.
+    /// Build an enclave's image, and measure what an enclave runs.
     #[command(subcommand)]
     Eif(eif::Eif),
+    /// Make what a release is published with.
+    #[command(subcommand)]
+    Release(release::Release),
     KmsPolicy(kms_policy::KmsPolicy),
     Doctor(doctor::Doctor),
     /// A party of a simulation: `simulate` starts these.
@@ -106,6 +110,7 @@ async fn run(dauth: Dauth) -> Result<(), Failure> {
         Command::Audit(audit) => audit.run(profile).await,
         Command::Keys(keys) => keys.run(profile).await,
         Command::Eif(eif) => eif.run(),
+        Command::Release(release) => release.run(),
         Command::KmsPolicy(policy) => policy.run(),
         Command::Doctor(doctor) => doctor.run().await,
         Command::Party { party, config } => party::run(party, &config).await,

@@ -1,4 +1,4 @@
-//! An allocator that zeroes what is freed.
+//! An allocator that zeroes what is freed, and the one under it.
 //!
 //! It covers what no type of our own holds: buffers of TLS, HTTP and JSON libraries. Set it in a
 //! `main.rs`, never in a library:
@@ -13,6 +13,8 @@
 #![allow(unsafe_code)]
 
 use core::alloc::{GlobalAlloc, Layout};
+
+use libmimalloc_sys::{mi_free, mi_malloc_aligned, mi_zalloc_aligned};
 
 /// Zeroes every block on free, then hands it to the allocator inside.
 pub struct Zeroizing<A>(pub A);
@@ -38,6 +40,28 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Zeroizing<A> {
         unsafe { zero(block, layout.size()) };
         // SAFETY: the caller upholds the contract of `GlobalAlloc::dealloc`.
         unsafe { self.0.dealloc(block, layout) };
+    }
+}
+
+/// mimalloc, without a `realloc` of its own: there is no way to move a block that leaves the old one
+/// as it was, wrapped or not.
+pub struct MiMalloc;
+
+// SAFETY: blocks are mimalloc's, aligned as asked, and null where there is no memory.
+unsafe impl GlobalAlloc for MiMalloc {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the alignment of a layout is a power of two, its size no more than isize::MAX.
+        unsafe { mi_malloc_aligned(layout.size(), layout.align()).cast() }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above.
+        unsafe { mi_zalloc_aligned(layout.size(), layout.align()).cast() }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, _layout: Layout) {
+        // SAFETY: the caller gives back a block of this allocator, once.
+        unsafe { mi_free(block.cast()) }
     }
 }
 
@@ -106,6 +130,25 @@ mod tests {
                 }
             }
             assert!(SAW_ZEROES.load(Ordering::Relaxed));
+        }
+    }
+
+    #[test]
+    fn mimalloc_gives_what_a_layout_asks_for() {
+        for (size, align) in [(1, 1), (100, 64), (70_000, 4096)] {
+            let layout = Layout::from_size_align(size, align).unwrap();
+            // SAFETY: written within bounds, and freed once, with its own layout.
+            unsafe {
+                let block = MiMalloc.alloc(layout);
+                assert!(!block.is_null() && (block as usize).is_multiple_of(align));
+                block.write_bytes(0xa5, size);
+                MiMalloc.dealloc(block, layout);
+                let zeroed = MiMalloc.alloc_zeroed(layout);
+                assert!(!zeroed.is_null() && (zeroed as usize).is_multiple_of(align));
+                let bytes = core::slice::from_raw_parts(zeroed, size);
+                assert!(bytes.iter().all(|b| *b == 0));
+                MiMalloc.dealloc(zeroed, layout);
+            }
         }
     }
 }

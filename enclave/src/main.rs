@@ -10,7 +10,7 @@ use std::{env, process::ExitCode, sync::Arc};
 
 use dauth_attestation::TrustAnchors;
 use dauth_enclave::{
-    allocator::Zeroizing,
+    allocator::{MiMalloc, Zeroizing},
     boot,
     hardening::lift_memory_lock_limit,
     platform::{
@@ -20,7 +20,6 @@ use dauth_enclave::{
     },
     trust::{LockAuthority, Trust},
 };
-use mimalloc::MiMalloc;
 use rustls::RootCertStore;
 
 use arguments::{ArgumentError, Arguments};

@@ -68,8 +68,8 @@ pub enum RamdiskError {
     /// A module whose name is a path, or not that of a module.
     #[error("'{0}' is not a module's file name: it ends in .ko, and is not compressed")]
     Module(String),
-    /// An argument that would be read as two.
-    #[error("an argument has a line break or a NUL")]
+    /// An argument that would be read as two, or as none.
+    #[error("an argument is empty, or has a line break or a NUL")]
     Argument,
     /// A program that no kernel starts.
     #[error("'{0}' is not an ELF program")]
@@ -112,7 +112,7 @@ impl Application<'_> {
         let command = format!("/{}", self.program);
         let mut lines = String::new();
         for argument in core::iter::once(command.as_str()).chain(self.arguments.iter().copied()) {
-            if argument.contains(['\n', '\r', '\0']) {
+            if argument.is_empty() || argument.contains(['\n', '\r', '\0']) {
                 return Err(RamdiskError::Argument);
             }
             lines.push_str(argument);
@@ -214,6 +214,7 @@ mod tests {
         };
         assert_eq!(with(&["--a\n--b"]), Err(RamdiskError::Argument));
         assert_eq!(with(&["a\0"]), Err(RamdiskError::Argument));
+        assert_eq!(with(&[""]), Err(RamdiskError::Argument));
         let script = Application {
             binary: b"#!/bin/sh",
             ..application

@@ -2,16 +2,32 @@
 use std::collections::BTreeMap;
 
 use dauth_attestation::AttestationResult;
+use dauth_image::release::Manifest;
 use dauth_protocol::{KeyConfiguration, deployment::KeyPolicyRule};
 use serde_json::{Value, json};
 
 use crate::output::{self, Output, utc};
 
-/// Prints what a document says.
-pub(super) fn document(result: &AttestationResult, output: Output) {
+/// Prints what a document says, and the release that its PCRs are of.
+pub(super) fn document(result: &AttestationResult, release: Option<&Manifest>, output: Output) {
     match output {
-        Output::Json => output::json(&document_json(result)),
-        Output::Text => document_text(result),
+        Output::Json => {
+            let mut shown = document_json(result);
+            if let (Value::Object(shown), Some(release)) = (&mut shown, release) {
+                let release = json!({ "version": release.version, "commit": release.commit });
+                shown.insert("release".to_owned(), release);
+            }
+            output::json(&shown);
+        }
+        Output::Text => {
+            document_text(result);
+            if let Some(Manifest {
+                version, commit, ..
+            }) = release
+            {
+                field("release", &format!("{version}, commit {commit}"));
+            }
+        }
     }
 }
 

@@ -19,7 +19,7 @@ fn judged(document: &str, options: &[&str]) -> Result<AttestationResult, Failure
     Command::try_parse_from(arguments)
         .unwrap()
         .verify
-        .appraise()
+        .appraise(&Required::default())
 }
 
 #[track_caller]
@@ -73,7 +73,7 @@ fn now_has_the_default_unless_another_is_asked_for() {
     let leeway = |options: &[&str]| {
         let arguments = [&["verify", "document"], options].concat();
         let command = Command::try_parse_from(arguments).unwrap();
-        command.verify.policy().unwrap().leeway
+        command.verify.policy(&Required::default()).leeway
     };
     assert_eq!(leeway(&[]), Policy::DEFAULT_LEEWAY);
     assert_eq!(leeway(&["--leeway", "0s"]), Duration::ZERO);

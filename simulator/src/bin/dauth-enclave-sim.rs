@@ -4,8 +4,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use dauth_enclave::allocator::Zeroizing;
-use mimalloc::MiMalloc;
+use dauth_enclave::allocator::{MiMalloc, Zeroizing};
 
 #[global_allocator]
 static ALLOCATOR: Zeroizing<MiMalloc> = Zeroizing(MiMalloc);
