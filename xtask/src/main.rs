@@ -2,13 +2,14 @@
 #![allow(clippy::print_stdout, reason = "a task tells what it does")]
 
 mod command;
+mod image;
 mod lint;
 mod mutations;
 mod packages;
 mod peers;
 mod vectors;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 
@@ -24,6 +25,14 @@ enum Task {
     Lint,
     /// Write the test vectors of the attestation verifier, the same bytes each time.
     Vectors,
+    /// Build the programs of the enclave's image: static, the same bytes each time.
+    Image {
+        /// Where to leave them.
+        #[arg(long, default_value = "target/image")]
+        output: PathBuf,
+    },
+    /// Build the image's programs twice, in different folders, and compare them.
+    Reproduce,
 }
 
 fn main() -> ExitCode {
@@ -36,6 +45,8 @@ fn main() -> ExitCode {
         Task::Mutations => mutations::build(),
         Task::Lint => lint::run(),
         Task::Vectors => vectors::write(),
+        Task::Image { output } => image::build(&output),
+        Task::Reproduce => image::reproduce(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
