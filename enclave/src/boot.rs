@@ -28,6 +28,7 @@ use crate::{
     receipt::Receipts,
     server::Server,
     service::{Parts, Service},
+    shutdown,
     tls::{TlsIdentity, TlsKeyError},
     trust::Trust,
     upstream::TlsClientError,
@@ -71,7 +72,7 @@ pub enum BootError {
     Ingress(#[source] io::Error),
 }
 
-/// Boots and serves until `shutdown` resolves.
+/// Boots and serves until `shutdown` resolves, or the parent says that it is time.
 pub async fn run(
     platform: Platform,
     trust: Trust,
@@ -129,6 +130,7 @@ pub async fn run(
     let watching = tokio::spawn(keeper.clone().watch());
     let marking = tokio::spawn(keep_marking());
     let (receipts, delivery) = Receipts::start(keeper.clone(), host.clone(), events.clone())?;
+    let told_to_stop = shutdown::told_by(host.clone());
     let service = Service::new(
         &configuration,
         &trust,
@@ -141,8 +143,14 @@ pub async fn run(
             events,
         },
     )?;
+    let stop = async {
+        tokio::select! {
+            () = shutdown => {}
+            () = told_to_stop => {}
+        }
+    };
     let served = Server::new(tls.server_config(), service)
-        .serve(platform.transport, shutdown)
+        .serve(platform.transport, stop)
         .await;
     watching.abort();
     marking.abort();

@@ -207,6 +207,16 @@ impl HostServices {
         }
     }
 
+    /// Resolves when the parent says that the enclave is to stop, however long that takes; fails
+    /// where it does not hold the request open.
+    pub async fn until_shutdown(&self) -> Result<(), HostError> {
+        let request = request(Method::GET, host::SHUTDOWN)
+            .body(Full::default())
+            .map_err(|_| HostError::Malformed)?;
+        let response = self.send(request).await?;
+        expect(response.status(), StatusCode::NO_CONTENT)
+    }
+
     async fn json<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, HostError> {
         let (status, body) = self.get(path, MAX_JSON_BYTES).await?;
         expect(status, StatusCode::OK)?;

@@ -18,6 +18,7 @@ pub mod kms;
 pub mod reply;
 pub mod server;
 pub mod service;
+mod shutdown;
 pub mod tls;
 
 pub mod admit;
