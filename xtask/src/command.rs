@@ -21,6 +21,22 @@ pub(crate) fn cargo(arguments: &[&str]) -> Result<(), Failure> {
     run(Command::new(env!("CARGO")).args(arguments))
 }
 
+/// Runs a command, and ends it with all that it started once `limit_s` seconds have passed.
+pub(crate) fn within(limit_s: u32, command: &mut Command) -> Result<(), Failure> {
+    let mut limited = Command::new("timeout");
+    limited
+        .args(["--kill-after=10", &limit_s.to_string()])
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    run(&mut limited)
+}
+
 pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
     let line = command.get_args().fold(
         command.get_program().to_string_lossy().into_owned(),

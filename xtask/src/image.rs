@@ -37,6 +37,23 @@ pub(crate) fn build(output: &Path) -> Result<(), Failure> {
     Build::here()?.leave_in(output)
 }
 
+/// Builds programs that no release has, for the images of tests, and leaves them in `output`. They
+/// share what was compiled for the image's programs.
+pub(crate) fn build_for_tests(
+    package: &str,
+    programs: &[&str],
+    output: &Path,
+) -> Result<(), Failure> {
+    let build = Build::here()?;
+    run(&mut build.cargo(package, programs)?)?;
+    for program in programs {
+        let built = build.target.join(TARGET).join("release").join(program);
+        fs::copy(&built, output.join(program))
+            .map_err(|error| Failure::new(format!("{}: {error}", built.display())))?;
+    }
+    Ok(())
+}
+
 /// Where the source lies, and where it is built.
 struct Build {
     source: PathBuf,
@@ -60,7 +77,7 @@ impl Build {
         add_target()?;
         fs::create_dir_all(output).map_err(failed)?;
         for program in PROGRAMS {
-            run(&mut self.cargo(program)?)?;
+            run(&mut self.cargo(program, &[program])?)?;
             let built = self.target.join(TARGET).join("release").join(program);
             fs::copy(built, output.join(program)).map_err(failed)?;
         }
@@ -77,7 +94,7 @@ impl Build {
         run(Command::new("sha256sum").args(PROGRAMS).current_dir(output))
     }
 
-    fn cargo(&self, program: &str) -> Result<Command, Failure> {
+    fn cargo(&self, package: &str, programs: &[&str]) -> Result<Command, Failure> {
         let mut cargo = Command::new(env!("CARGO"));
         for variable in CLEARED {
             cargo.env_remove(variable);
@@ -90,8 +107,9 @@ impl Build {
         }
         cargo
             .current_dir(&self.source)
-            .args(["build", "--release", "--locked", "--package", program])
-            .args(["--bin", program, "--target", TARGET])
+            .args(["build", "--release", "--locked", "--package", package])
+            .args(programs.iter().flat_map(|program| ["--bin", program]))
+            .args(["--target", TARGET])
             .env("CARGO_TARGET_DIR", &self.target)
             .env("CARGO_INCREMENTAL", "0")
             .env("CARGO_ENCODED_RUSTFLAGS", self.rust_flags()?.join("\u{1f}"))

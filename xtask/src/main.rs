@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask test`, `cargo xtask lint`, `cargo xtask vectors`.
+//! Development tasks: `cargo xtask test`, `lint`, `vm-test`, `vectors`.
 #![allow(clippy::print_stdout, reason = "a task tells what it does")]
 
 mod command;
@@ -8,10 +8,12 @@ mod mutations;
 mod packages;
 mod peers;
 mod vectors;
+mod vm_test;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
+use vm_test::Missing;
 
 /// Development tasks of DAuth.
 #[derive(Parser)]
@@ -23,6 +25,15 @@ enum Task {
     Mutations,
     /// rustfmt, clippy and rustdoc with warnings denied, and cargo-deny where it is installed.
     Lint,
+    /// Boot enclaves in virtual machines. Makes QEMU and what else it needs in a cache, the first time.
+    VmTest {
+        /// Make nothing: without tools in the cache, test nothing and say SKIPPED in the last line.
+        #[arg(long)]
+        cached_only: bool,
+        /// When the tools cannot be made, test nothing and say SKIPPED in the last line.
+        #[arg(long, conflicts_with = "cached_only")]
+        may_skip: bool,
+    },
     /// Write the test vectors of the attestation verifier, the same bytes each time.
     Vectors,
     /// Build the programs of the enclave's image: static, the same bytes each time.
@@ -47,6 +58,14 @@ fn main() -> ExitCode {
         Task::Vectors => vectors::write(),
         Task::Image { output } => image::build(&output),
         Task::Reproduce => image::reproduce(),
+        Task::VmTest {
+            cached_only,
+            may_skip,
+        } => vm_test::run(match (cached_only, may_skip) {
+            (true, _) => Missing::Skip,
+            (false, true) => Missing::MakeOrSkip,
+            (false, false) => Missing::Make,
+        }),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

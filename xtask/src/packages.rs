@@ -13,6 +13,11 @@ pub(crate) fn install_missing() -> Result<(), Failure> {
         .filter(|(program, _)| find(program).is_none())
         .map(|(_, package)| *package)
         .collect();
+    install(&missing)
+}
+
+/// Installs packages when this is Debian and we are root; else says what to install.
+pub(crate) fn install(missing: &[&str]) -> Result<(), Failure> {
     if missing.is_empty() {
         return Ok(());
     }

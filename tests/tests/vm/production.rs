@@ -42,14 +42,7 @@ fn the_released_program_refuses_to_serve_without_evidence_of_aws() {
     let (tools, _) = Tools::of_this_run();
     let folder = tempfile::tempdir().unwrap();
     let parent = Parent::start(folder.path());
-    let cid = PARENT_CID.to_string();
-    let application = Application {
-        program: "dauth-enclave",
-        binary: &fs::read(&tools.enclave).unwrap(),
-        arguments: &["--parent-cid", &cid],
-        files: &[],
-    };
-    let image = image(&tools, &application);
+    let image = released_image(&tools, &folder.path().join("released.eif"));
     let mut machine = Machine::boot(&tools, &image, folder.path());
     machine.wait_until_ended();
     let console = machine.console();
@@ -113,6 +106,25 @@ fn what_the_module_of_a_booted_image_says_is_measured_and_refused() {
     the_command_refuses(&document, &said, folder.path());
     the_client_refuses(&document, &said, &claims.nonce);
     the_simulated_kms_refuses(&probe);
+}
+
+/// By the command that operators use, with what this machine needs beside it.
+fn released_image(tools: &Tools, file: &Path) -> Vec<u8> {
+    let cid = PARENT_CID.to_string();
+    let mut command = Command::new(binary("dauth"));
+    command
+        .args(["eif", "build", "--binary"])
+        .arg(&tools.enclave);
+    command.arg("--kernel").arg(&tools.kernel);
+    command.arg("--init").arg(&tools.init);
+    for module in tools.modules() {
+        command.arg("--module").arg(module);
+    }
+    command.args(["--heartbeat-cid", &cid]);
+    command.args(["--argument", "--parent-cid", "--argument", &cid]);
+    let built = command.arg("--output").arg(file).output().unwrap();
+    assert!(built.status.success(), "{built:?}");
+    fs::read(file).unwrap()
 }
 
 fn the_command_refuses(document: &[u8], said: &Unverified, folder: &Path) {
