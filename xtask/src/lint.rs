@@ -17,6 +17,18 @@ pub(crate) fn run() -> Result<(), Failure> {
         "--deny",
         "warnings",
     ])?;
+    // What `cargo xtask vm-test` runs is no test of `cargo test`, so it is no part of all targets.
+    cargo(&[
+        "clippy",
+        "--package",
+        "dauth-tests",
+        "--test",
+        "vm",
+        "--locked",
+        "--",
+        "--deny",
+        "warnings",
+    ])?;
     // What only a feature brings in: nothing of the workspace enables it.
     cargo(&[
         "clippy",

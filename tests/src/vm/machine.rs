@@ -133,9 +133,12 @@ impl Drop for Machine {
 /// Boots the image that lies in `folder` in the place of this process, behind the hybrid vsock
 /// `vsock`: for a supervisor that started this process as the enclave. Returns when it cannot.
 pub fn become_machine(tools: &Tools, folder: &Path, vsock: &Path) -> io::Error {
-    let _device = start_vsock_device(tools, vsock);
+    let mut device = start_vsock_device(tools, vsock);
     let mut qemu = qemu_with(tools, folder, &control_of(vsock));
-    qemu.stdin(Stdio::null()).exec()
+    let error = qemu.stdin(Stdio::null()).exec();
+    let _ = device.kill();
+    let _ = device.wait();
+    error
 }
 
 /// The socket over which QEMU speaks to the vsock device.
