@@ -29,11 +29,14 @@ pub(crate) fn beat(cid_file: &Path) -> Result<(), String> {
             .parse()
             .map_err(|_| format!("{} holds no CID", cid_file.display()))?,
     };
-    exchange(cid).map_err(|error| format!("no heartbeat at CID {cid}: {error}"))
+    connect(cid)
+        .and_then(|stream| exchange(&stream))
+        .map_err(|error| format!("no heartbeat at CID {cid}: {error}"))
 }
 
-fn exchange(cid: libc::c_uint) -> io::Result<()> {
-    let stream = connect(cid)?;
+fn exchange(stream: &OwnedFd) -> io::Result<()> {
+    set_timeout(stream, libc::SO_RCVTIMEO)?;
+    set_timeout(stream, libc::SO_SNDTIMEO)?;
     let beat = BEAT;
     // SAFETY: the pointer is to one live byte.
     let sent = unsafe { libc::write(stream.as_raw_fd(), (&raw const beat).cast(), 1) };
@@ -55,8 +58,6 @@ fn connect(cid: libc::c_uint) -> io::Result<OwnedFd> {
     let fd = checked(unsafe { libc::socket(libc::AF_VSOCK, kind, 0) })?;
     // SAFETY: the descriptor was just made and is nobody else's.
     let stream = unsafe { OwnedFd::from_raw_fd(fd) };
-    set_timeout(&stream, libc::SO_RCVTIMEO)?;
-    set_timeout(&stream, libc::SO_SNDTIMEO)?;
     // SAFETY: all of its fields are numbers, for which zero is a value.
     let mut address: libc::sockaddr_vm = unsafe { mem::zeroed() };
     address.svm_family = libc::AF_VSOCK as libc::sa_family_t;
@@ -104,5 +105,43 @@ fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
         Err(io::Error::last_os_error())
     } else {
         Ok(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panic")]
+    use std::{
+        io::{Read, Write},
+        os::unix::net::UnixStream,
+    };
+
+    use super::*;
+
+    /// What comes of a parent that reads the beat and writes `answer`.
+    fn answered(answer: &[u8]) -> io::Result<()> {
+        let (enclave, mut parent) = UnixStream::pair().unwrap();
+        parent.write_all(answer).unwrap();
+        parent.shutdown(std::net::Shutdown::Write).unwrap();
+        let exchanged = exchange(&OwnedFd::from(enclave));
+        let mut beat = Vec::new();
+        parent.read_to_end(&mut beat).unwrap();
+        assert_eq!(beat, [0xb7]);
+        exchanged
+    }
+
+    #[test]
+    fn the_echo_must_be_the_beat() {
+        assert!(answered(&[0xb7]).is_ok());
+        let kind = |answer: &[u8]| answered(answer).map_err(|error| error.kind());
+        assert_eq!(kind(&[0xb6]), Err(io::ErrorKind::InvalidData));
+        assert_eq!(kind(&[]), Err(io::ErrorKind::UnexpectedEof));
+    }
+
+    #[test]
+    fn another_parent_is_a_number_or_an_error() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "two\n").unwrap();
+        assert!(beat(file.path()).unwrap_err().contains("holds no CID"));
     }
 }

@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use crate::StackFile;
 
-/// How long a stack may take to be ready on a busy machine.
-const READY_TIMEOUT: Duration = Duration::from_secs(90);
+/// How long a stack may take to be ready on a busy machine, where its enclave may have to boot.
+const READY_TIMEOUT: Duration = Duration::from_secs(240);
 /// How often a condition of another process is looked at.
 const POLL: Duration = Duration::from_millis(20);
 

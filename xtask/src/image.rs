@@ -166,7 +166,8 @@ impl Build {
     }
 }
 
-fn add_target() -> Result<(), Failure> {
+/// Adds the compiler's target, where it is missing.
+pub(crate) fn add_target() -> Result<(), Failure> {
     let folder =
         output_of(Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]))?;
     if Path::new(&folder).is_dir() {

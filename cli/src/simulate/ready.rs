@@ -20,6 +20,8 @@ pub(crate) type Deaths = mpsc::UnboundedReceiver<Death>;
 
 /// Time that a party has to become ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// An enclave may have to boot a kernel first, under emulation, on a busy machine.
+const ENCLAVE_READY_TIMEOUT: Duration = Duration::from_secs(240);
 /// How often a party is asked.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -45,7 +47,7 @@ pub(crate) async fn start_all(
         for party in group {
             let address = address(state, plan, *party);
             tokio::select! {
-                ready = until_ready(&http, &address) => {
+                ready = until_ready(&http, &address, timeout(*party)) => {
                     ready.map_err(|url| not_ready(supervisor, *party, &url))?;
                 }
                 Some(death) = deaths.recv() => return Err(died(supervisor, &death)),
@@ -69,8 +71,15 @@ fn address(state: &State, plan: &Plan, party: Party) -> String {
     }
 }
 
-async fn until_ready(http: &reqwest::Client, url: &str) -> Result<(), String> {
-    let deadline = Instant::now() + READY_TIMEOUT;
+fn timeout(party: Party) -> Duration {
+    match party {
+        Party::Enclave => ENCLAVE_READY_TIMEOUT,
+        _ => READY_TIMEOUT,
+    }
+}
+
+async fn until_ready(http: &reqwest::Client, url: &str, timeout: Duration) -> Result<(), String> {
+    let deadline = Instant::now() + timeout;
     while Instant::now() < deadline {
         if http
             .get(url)

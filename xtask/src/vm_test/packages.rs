@@ -1,6 +1,7 @@
 //! Debian packages that are needed to make the tools, and by nothing else.
 use std::process::Command;
 
+use super::Missing;
 use crate::{command::Failure, packages};
 
 /// For `packages.sh` and `kernel.sh`.
@@ -25,9 +26,13 @@ pub(crate) fn to_make_tools() -> Result<(), Failure> {
     packages::install(&missing(&[FETCH, QEMU].concat()))
 }
 
-/// Installs what is missing to build for the guest and to run it.
-pub(crate) fn to_boot() -> Result<(), Failure> {
-    packages::install(&missing(GUEST))
+/// Sees to what is missing to build for the guest and to run it.
+pub(crate) fn to_boot(then: Missing) -> Result<(), Failure> {
+    let missing = missing(GUEST);
+    if then == Missing::Skip && !missing.is_empty() {
+        return Err(Failure::new(format!("not there: {}", missing.join(", "))));
+    }
+    packages::install(&missing)
 }
 
 /// Those that dpkg does not know as installed.

@@ -11,7 +11,10 @@ use super::{
     cache::{self, Cache, Entry},
     packages,
 };
-use crate::command::{Failure, within};
+use crate::{
+    command::{Failure, within},
+    image,
+};
 
 const FETCH: Script = Script {
     name: "packages.sh",
@@ -86,7 +89,8 @@ pub(crate) fn provide(missing: Missing) -> Result<Tools, Failure> {
         make_from_packages(&cache, &qemu, &kernel)?;
     }
     vsock_device.make(make_vsock_device)?;
-    packages::to_boot()?;
+    packages::to_boot(missing)?;
+    image::add_target()?;
     Ok(Tools {
         qemu: qemu.folder().to_owned(),
         kernel: kernel.folder().to_owned(),
