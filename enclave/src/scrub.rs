@@ -27,11 +27,13 @@ mod prefilter;
 mod properties;
 mod release;
 mod rendering;
+mod run;
 mod search;
 #[cfg(test)]
 mod tests;
 mod view;
 mod watch;
+mod window;
 mod work;
 
 use core::ops::Range;
@@ -48,7 +50,9 @@ use self::{
     form::Forms,
     lines::Lines,
     release::{Shown, release},
-    search::{MAX_BOUNDARY_BYTES, Views, merged},
+    run::Reading,
+    search::{MAX_BOUNDARY_BYTES, merged},
+    window::Window,
 };
 use crate::wipe::WipedBuffer;
 
@@ -190,12 +194,19 @@ impl Scrubber {
     fn hits(&self, text: &[u8]) -> Vec<Range<usize>> {
         // A secret may have blanks in it, and an encoded one may have them between its lines.
         let lines = [Lines::Text, Lines::Fields];
-        let alphabet = self.forms.alphabet();
         let hits = lines.map(|lines| {
-            let views = Views::new(text, lines, alphabet, End::Closed);
-            views.hits(&self.forms)
+            let window = Window::new(text, self.reading(lines, End::Closed));
+            window.hits(&self.forms)
         });
         merged(hits.concat())
+    }
+
+    fn reading(&self, lines: Lines, end: End) -> Reading<'_> {
+        Reading {
+            alphabet: self.forms.alphabet(),
+            lines,
+            end,
+        }
     }
 
     fn advance(&mut self, chunk: &[u8], end: End, out: &mut Vec<u8>) {
@@ -207,31 +218,31 @@ impl Scrubber {
         if end == End::Open && cut <= self.out_to {
             return;
         }
-        let window = std::mem::replace(&mut self.tail, WipedBuffer::with_capacity(0));
-        let views = Views::new(&window, self.lines, self.forms.alphabet(), end);
-        let hits = views.hits(&self.forms);
-        self.acted |= !hits.is_empty();
+        let bytes = std::mem::replace(&mut self.tail, WipedBuffer::with_capacity(0));
+        let window = Window::new(&bytes, self.reading(self.lines, end));
+        let hits = window.hits(&self.forms);
         // Decoding begins anew where the next window begins, so no escape may lie across that.
         let (cut, next) = match (end, self.delivery) {
             (End::Closed, _) => (cut, cut),
             (End::Open, Delivery::FixedTail) => {
-                let boundary = views.boundary(cut);
+                let boundary = window.boundary(cut);
                 (boundary, boundary)
             }
             (End::Open, Delivery::WholeEvents) => {
-                let remembered = cut.saturating_sub(self.remembered(&views));
-                (cut, views.boundary(remembered))
+                let remembered = cut.saturating_sub(self.remembered(&window));
+                (cut, window.boundary(remembered))
             }
         };
+        self.acted |= !hits.is_empty();
         let shown = match self.dealt_to > self.out_to {
             true => Shown::Redacted,
             false => Shown::AsSent,
         };
-        let dealt_to = release(&window, &hits, self.dealt_to..cut, shown, out);
+        let dealt_to = release(&bytes, &hits, self.dealt_to..cut, shown, out);
         self.out_to = cut - next;
         self.dealt_to = dealt_to - next;
         self.event_to = self.event_to.saturating_sub(next);
-        self.tail = WipedBuffer::copy_of(window.get(next..).unwrap_or_default());
+        self.tail = WipedBuffer::copy_of(bytes.get(next..).unwrap_or_default());
     }
 
     fn take(&mut self, chunk: &[u8]) {
@@ -268,9 +279,9 @@ impl Scrubber {
 
     /// How much is remembered of what is out: any form. One of a long secret is only as long as
     /// can be where there are escapes for it.
-    fn remembered(&self, views: &Views<'_>) -> usize {
+    fn remembered(&self, window: &Window<'_>) -> usize {
         let without_escapes = LINE_EXPANSION * self.forms.longest_needle() + 1024;
-        self.held_back().min(without_escapes + views.undone())
+        self.held_back().min(without_escapes + window.undone())
     }
 
     /// Longer than any form, with what is around it, escaped throughout or broken over lines.

@@ -3,10 +3,14 @@
 //! Most escapes and line ends of a text are where no form can be: `\"`, or a comma at the end of a
 //! line. They are left as they are, which is most of the work saved.
 
+use super::run::Stops;
+
 /// The bytes of forms, of escapes, and of line breaks.
 pub(super) struct Alphabet {
     has: [bool; 256],
     has_introducers: bool,
+    shortest: usize,
+    stops: Stops,
 }
 
 /// What escapes, line breaks and their indentation consist of, beside letters and digits; and what
@@ -15,30 +19,42 @@ const ALWAYS: &[u8] = b"%\\&#;{}+/-_=\r\n \t\0";
 
 impl Alphabet {
     /// Of forms, which are given folded.
-    pub(super) fn new<'f>(forms: impl Iterator<Item = &'f [u8]>) -> Self {
-        let mut alphabet = Self {
-            has: [false; 256],
-            has_introducers: false,
+    pub(super) fn new<'f>(forms: impl Iterator<Item = &'f [u8]> + Clone) -> Self {
+        let mut has = [false; 256];
+        let mut add = |byte: u8| {
+            for byte in [byte, byte.to_ascii_uppercase()] {
+                if let Some(place) = has.get_mut(usize::from(byte)) {
+                    *place = true;
+                }
+            }
         };
-        for byte in (b'a'..=b'z')
-            .chain(b'0'..=b'9')
+        let letters_and_digits = (b'a'..=b'z').chain(b'0'..=b'9');
+        letters_and_digits
             .chain(ALWAYS.iter().copied())
-        {
-            alphabet.add(byte);
+            .for_each(&mut add);
+        let mut of_forms = forms.clone().flatten().copied();
+        of_forms.clone().for_each(&mut add);
+        let is_free = |byte: u8| match byte {
+            // They are no indentation where forms have them.
+            b' ' | b'\t' => !of_forms.clone().any(|of_form| of_form == byte),
+            _ => !has.get(usize::from(byte)).is_some_and(|has| *has),
+        };
+        Self {
+            stops: Stops::new(is_free),
+            has,
+            has_introducers: of_forms.any(|byte| matches!(byte, b'\\' | b'%' | b'&')),
+            shortest: forms.map(<[u8]>::len).min().unwrap_or(usize::MAX),
         }
-        for byte in forms.flatten() {
-            alphabet.add(*byte);
-            alphabet.has_introducers |= matches!(byte, b'\\' | b'%' | b'&');
-        }
-        alphabet
     }
 
-    fn add(&mut self, byte: u8) {
-        for byte in [byte, byte.to_ascii_uppercase()] {
-            if let Some(place) = self.has.get_mut(usize::from(byte)) {
-                *place = true;
-            }
-        }
+    /// The length of the shortest form.
+    pub(super) fn shortest(&self) -> usize {
+        self.shortest
+    }
+
+    /// What ends a stretch of text that could hold a form.
+    pub(super) fn stops(&self) -> &Stops {
+        &self.stops
     }
 
     /// Whether forms have characters that escapes begin with. One at a form's end would be taken for

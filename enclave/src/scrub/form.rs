@@ -98,7 +98,22 @@ impl Forms {
     /// Calls `found` for each place in `text` where a form stands, in any case of its letters.
     ///
     /// A form stands in a text without line breaks even if it came with some.
-    pub(super) fn find(&self, text: &[u8], mut found: impl FnMut(Range<usize>, Around)) {
+    pub(super) fn find(&self, text: &[u8], found: impl FnMut(Range<usize>, Around)) {
+        self.find_among(text, |_| true, found);
+    }
+
+    /// As [`Self::find`], of needles alone that hold another.
+    pub(super) fn find_containing(&self, text: &[u8], mut found: impl FnMut(Range<usize>)) {
+        let is_containing = |form: &Form| form.whose == Whose::Containing;
+        self.find_among(text, is_containing, |hit, _| found(hit));
+    }
+
+    fn find_among(
+        &self,
+        text: &[u8],
+        counts: impl Fn(&Form) -> bool,
+        mut found: impl FnMut(Range<usize>, Around),
+    ) {
         let candidates = self.prefilter.candidates(text);
         if candidates.is_empty() {
             return;
@@ -106,7 +121,7 @@ impl Forms {
         let mut folded = WipedBuffer::copy_of(text);
         folded.as_mut_slice().make_ascii_lowercase();
         for (number, form) in self.forms.iter().enumerate() {
-            if candidates.has(number) {
+            if candidates.has(number) && counts(form) {
                 occurrences(self.bytes_of(form), &folded, |hit| found(hit, form.around));
             }
         }

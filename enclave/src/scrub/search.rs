@@ -4,11 +4,9 @@ use core::ops::Range;
 use memchr::memchr2;
 
 use super::{
-    End,
-    alphabet::Alphabet,
     escape::Scheme,
     form::{Around, Forms},
-    lines::Lines,
+    run::Reading,
     view::{Input, View},
 };
 
@@ -34,8 +32,7 @@ const MAX_BOUNDARY_ROUNDS: usize = 16;
 /// Forms have no line breaks either, so that one which came without any is found in the same place.
 pub(super) struct Views<'w> {
     window: &'w [u8],
-    alphabet: &'w Alphabet,
-    end: End,
+    reading: Reading<'w>,
     views: Vec<(View, Parent)>,
     /// The window without line breaks.
     joined: Parent,
@@ -52,11 +49,13 @@ enum Parent {
 
 impl<'w> Views<'w> {
     /// Decodes `window` by each scheme alone, once and twice, and by all in turn.
-    pub(super) fn new(window: &'w [u8], lines: Lines, alphabet: &'w Alphabet, end: End) -> Self {
+    pub(super) fn new(window: &'w [u8], reading: Reading<'w>) -> Self {
+        let Reading {
+            alphabet, lines, ..
+        } = reading;
         let mut views = Self {
             window,
-            alphabet,
-            end,
+            reading,
             views: Vec::new(),
             joined: Parent::Window,
             has_others: false,
@@ -104,7 +103,7 @@ impl<'w> Views<'w> {
         if scheme != Scheme::Json && !self.has_others {
             return None;
         }
-        let view = View::decode(scheme, self.decoded(parent), self.alphabet, self.end)?;
+        let view = View::decode(scheme, self.decoded(parent), self.reading)?;
         self.has_others |= view.has_introducers();
         Some(self.add(view, parent))
     }
@@ -276,12 +275,22 @@ pub(super) fn merged(mut hits: Vec<Range<usize>>) -> Vec<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scrub::{End, alphabet::Alphabet, lines::Lines};
+
+    fn reading(alphabet: &Alphabet, end: End) -> Reading<'_> {
+        let lines = Lines::Text;
+        Reading {
+            alphabet,
+            lines,
+            end,
+        }
+    }
 
     #[test]
     fn a_boundary_is_where_no_escape_lies_across() {
         let window = br"a\u0026#34;b%41c";
         let alphabet = Alphabet::new([&b"\""[..]].into_iter());
-        let views = Views::new(window, Lines::Text, &alphabet, End::Closed);
+        let views = Views::new(window, reading(&alphabet, End::Closed));
         let boundaries: Vec<usize> = (0..=window.len()).map(|at| views.boundary(at)).collect();
         // `\u0026#34;` is one escape, 1 to 11, as `&#34;` in the JSON view.
         assert_eq!(
@@ -295,7 +304,7 @@ mod tests {
         // In the JSON view of the HTML view, pairs of backslashes lie across those of the others.
         let window = format!("&#92;{}", r"\\&#92;".repeat(200));
         let alphabet = Alphabet::new([&b"\\"[..]].into_iter());
-        let views = Views::new(window.as_bytes(), Lines::Text, &alphabet, End::Open);
+        let views = Views::new(window.as_bytes(), reading(&alphabet, End::Open));
         let at = window.len() - 9;
         assert_eq!(views.boundary_among(at, 0, |_| true), None);
         let boundary = views.boundary(at);

@@ -13,6 +13,7 @@ use super::{
     alphabet::Alphabet,
     escape::{Parsed, Scheme},
     lines::{Lines, MAX_INDENTATION, Void, is_blank},
+    run::Reading,
     work,
 };
 use crate::wipe::WipedBuffer;
@@ -50,8 +51,7 @@ impl View {
     pub(super) fn decode(
         scheme: Scheme,
         input: Input<'_>,
-        alphabet: &Alphabet,
-        end: End,
+        Reading { alphabet, end, .. }: Reading<'_>,
     ) -> Option<Self> {
         let bytes = input.bytes;
         let mut next = memchr(scheme.introducer(), bytes)?;

@@ -33,10 +33,23 @@ impl Watch {
         if self.saw {
             return;
         }
-        self.recent.append(bytes);
-        // Twice what is kept, so that the work is linear whatever the pushes are.
         let kept = self.forms.longest();
-        if self.recent.len() < MIN_SEARCHED_BYTES.max(2 * kept) {
+        // Twice what is kept, so that the work is linear whatever the pushes are.
+        let enough = MIN_SEARCHED_BYTES.max(2 * kept);
+        if let Some(last) = bytes
+            .len()
+            .checked_sub(kept)
+            .filter(|_| bytes.len() >= enough)
+        {
+            // Where they are; copied is what a form lies in that began before.
+            self.recent.append(bytes.get(..kept).unwrap_or_default());
+            self.saw = self.is_in_recent() || self.is_in(bytes);
+            self.recent.clear();
+            self.recent.append(bytes.get(last..).unwrap_or_default());
+            return;
+        }
+        self.recent.append(bytes);
+        if self.recent.len() < enough {
             return;
         }
         self.saw = self.is_in_recent();
@@ -51,8 +64,12 @@ impl Watch {
     }
 
     fn is_in_recent(&self) -> bool {
+        self.is_in(&self.recent)
+    }
+
+    fn is_in(&self, bytes: &[u8]) -> bool {
         let mut is_in = false;
-        self.forms.find(&self.recent, |_, _| is_in = true);
+        self.forms.find(bytes, |_, _| is_in = true);
         is_in
     }
 }
@@ -76,10 +93,11 @@ mod tests {
             hex::encode(SECRET).into_bytes(),
         ] {
             let bytes = [&vec![b'.'; 5000][..], &form, &vec![b'.'; 5000]].concat();
-            for split in 4990..5060 {
+            for (before, split) in (4990..5060).flat_map(|at| [(0, at), (4980, at), (4995, at)]) {
                 let mut watch = watch();
                 let (first, second) = bytes.split_at(split);
-                watch.push(first);
+                watch.push(&first[..before.min(split)]);
+                watch.push(&first[before.min(split)..]);
                 assert_eq!(watch.saw(), split >= 5000 + form.len(), "{split}");
                 watch.push(second);
                 assert!(watch.saw(), "{split}");

@@ -1,6 +1,8 @@
 //! What each escape means, and the way back.
 use super::*;
 
+use crate::scrub::lines::Lines;
+
 /// Everything.
 fn alphabet() -> Alphabet {
     let all: Vec<u8> = (0..=255).collect();
@@ -15,8 +17,19 @@ fn text(text: &str) -> Input<'_> {
     }
 }
 
+fn decode(scheme: Scheme, input: Input<'_>, end: End) -> Option<View> {
+    let alphabet = alphabet();
+    let lines = Lines::Text;
+    let reading = Reading {
+        alphabet: &alphabet,
+        lines,
+        end,
+    };
+    View::decode(scheme, input, reading)
+}
+
 fn decoded(scheme: Scheme, input: &str) -> Option<String> {
-    let view = View::decode(scheme, text(input), &alphabet(), End::Closed)?;
+    let view = decode(scheme, text(input), End::Closed)?;
     Some(String::from_utf8_lossy(view.decoded().bytes).into_owned())
 }
 
@@ -67,7 +80,7 @@ fn decodes_each_escape() {
 #[test]
 fn finds_the_way_back() {
     let input = r"ab\u0041c\ud83d\ude00d";
-    let view = View::decode(Scheme::Json, text(input), &alphabet(), End::Closed).unwrap();
+    let view = decode(Scheme::Json, text(input), End::Closed).unwrap();
     assert_eq!(view.decoded().bytes, "abAc😀d".as_bytes());
     for (range, expected) in [
         (0..2, 0..2),
@@ -98,7 +111,7 @@ fn waits_for_the_rest_of_an_escape() {
         (Scheme::Html, "&#65;&am"),
         (Scheme::Html, "&#65;&#"),
     ] {
-        let view = View::decode(scheme, text(input), &alphabet(), End::Open).unwrap();
+        let view = decode(scheme, text(input), End::Open).unwrap();
         assert_eq!(view.decoded().bytes, b"A", "{input}");
     }
 }
@@ -149,7 +162,7 @@ fn line_breaks_are_gone() {
 fn no_escape_goes_on_after_a_line_break() {
     let twice = |input: &str| {
         let joined = View::without_breaks(input.as_bytes(), Lines::Text, &alphabet()).unwrap();
-        let view = View::decode(Scheme::Html, joined.decoded(), &alphabet(), End::Open)?;
+        let view = decode(Scheme::Html, joined.decoded(), End::Open)?;
         Some(String::from_utf8_lossy(view.decoded().bytes).into_owned())
     };
     assert_eq!(twice("&#65\n1&#6\n6;").as_deref(), Some("A1\u{6}6;"));
@@ -157,10 +170,10 @@ fn no_escape_goes_on_after_a_line_break() {
     assert_eq!(twice("&am\np;"), None);
     // The break is known in the view of a view, too.
     let joined = View::without_breaks(b"\\u0041&#65\n1", Lines::Text, &alphabet()).unwrap();
-    let json = View::decode(Scheme::Json, joined.decoded(), &alphabet(), End::Open).unwrap();
-    let html = View::decode(Scheme::Html, json.decoded(), &alphabet(), End::Open).unwrap();
+    let json = decode(Scheme::Json, joined.decoded(), End::Open).unwrap();
+    let html = decode(Scheme::Html, json.decoded(), End::Open).unwrap();
     assert_eq!(html.decoded().bytes, b"AA1");
-    let json = View::decode(Scheme::Json, text(r"&#65\n  1"), &alphabet(), End::Open).unwrap();
-    let html = View::decode(Scheme::Html, json.decoded(), &alphabet(), End::Open).unwrap();
+    let json = decode(Scheme::Json, text(r"&#65\n  1"), End::Open).unwrap();
+    let html = decode(Scheme::Html, json.decoded(), End::Open).unwrap();
     assert_eq!(html.decoded().bytes, b"A1");
 }
