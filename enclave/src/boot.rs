@@ -8,7 +8,10 @@ use dauth_protocol::{
     key_configuration::GuardingKey, measurement::Pcr,
 };
 use sha2::{Digest, Sha384};
-use tokio::task::spawn_blocking;
+use tokio::{
+    task::{JoinSet, spawn_blocking},
+    time::Instant,
+};
 
 pub use registers::RegisterError;
 
@@ -24,9 +27,10 @@ use crate::{
         KmsClient, KmsSettings,
         custody::{self, CustodyError},
     },
+    metrics::Reporter,
     platform::{Attester, AttesterError, Platform, SharedModule},
     receipt::Receipts,
-    server::Server,
+    server::{Patience, Server},
     service::{Parts, Service},
     shutdown,
     tls::{TlsIdentity, TlsKeyError},
@@ -127,10 +131,12 @@ pub async fn run(
     let trusted = clock.clone();
     let time: TrustedTime = Box::new(move || Some(trusted.trusted_now_s()?.saturating_mul(1000)));
     let keeper = Keeper::new(context, keyset, announcement, time, events.clone());
-    let watching = tokio::spawn(keeper.clone().watch());
-    let marking = tokio::spawn(keep_marking());
+    let mut meanwhile = JoinSet::new();
+    meanwhile.spawn(keeper.clone().watch());
+    meanwhile.spawn(keep_marking());
     let (receipts, delivery) = Receipts::start(keeper.clone(), host.clone(), events.clone())?;
-    let told_to_stop = shutdown::told_by(host.clone());
+    let parent = host.clone();
+    let counting = (events.clone(), receipts.clone());
     let service = Service::new(
         &configuration,
         &trust,
@@ -143,19 +149,25 @@ pub async fn run(
             events,
         },
     )?;
+    let server = Server::new(tls.server_config(), service);
+    let (events, receipts) = counting;
+    let reporter = Reporter {
+        events,
+        receipts,
+        occupancy: server.occupancy(),
+        began: Instant::now(),
+    };
+    meanwhile.spawn(reporter.report_to(parent.clone()));
     let stop = async {
         tokio::select! {
-            () = shutdown => {}
-            () = told_to_stop => {}
+            () = shutdown => Patience::Brief,
+            () = shutdown::told_by(parent) => Patience::ForCalls,
         }
     };
-    let served = Server::new(tls.server_config(), service)
-        .serve(platform.transport, stop)
-        .await;
-    watching.abort();
-    marking.abort();
+    let served = server.serve(platform.transport, stop).await;
     // Calls have ended, or were cut off: what they left is signed for.
     delivery.finish().await;
+    meanwhile.shutdown().await;
     served.map_err(BootError::Ingress)
 }
 

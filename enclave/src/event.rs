@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use crate::{
     host::{HostServices, ReceiptsRefusal},
     keyset::KeysetError,
+    metrics::Counts,
     reencrypt::NotReencrypted,
 };
 
@@ -180,6 +181,7 @@ impl From<&KeysetError> for KeysetRefusal {
 pub struct Events {
     queue: mpsc::Sender<Event>,
     dropped: Arc<AtomicU64>,
+    counts: Arc<Counts>,
 }
 
 impl Events {
@@ -188,14 +190,29 @@ impl Events {
         let (queue, waiting) = mpsc::channel(QUEUE_EVENTS);
         let dropped = Arc::new(AtomicU64::new(0));
         tokio::spawn(forward(host, waiting, Arc::clone(&dropped)));
-        Self { queue, dropped }
+        Self {
+            queue,
+            dropped,
+            counts: Arc::default(),
+        }
     }
 
     /// Notes an event; it is lost and counted when too many wait.
     pub fn note(&self, event: Event) {
+        self.counts.note(&event);
         if self.queue.try_send(event).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// What was noted, whether it was lost or not.
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// How many were lost since boot.
+    pub(crate) fn lost(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 }
 
@@ -253,6 +270,6 @@ mod tests {
         }
         // On this one thread the task goes on until it waits for more.
         was_asked.recv().await.unwrap();
-        assert_eq!(events.dropped.load(Ordering::Relaxed), 5);
+        assert_eq!(events.lost(), 5);
     }
 }

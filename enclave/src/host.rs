@@ -190,6 +190,17 @@ impl HostServices {
         expect(status, StatusCode::NO_CONTENT)
     }
 
+    /// Tells what the enclave counts.
+    pub async fn metrics(&self, metrics: &host::EnclaveMetrics) -> Result<(), HostError> {
+        let body = serde_json::to_vec(metrics).map_err(|_| HostError::Malformed)?;
+        let request = request(Method::POST, host::METRICS)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|_| HostError::Malformed)?;
+        let (status, _) = self.exchange(request, MAX_JSON_BYTES).await?;
+        expect(status, StatusCode::NO_CONTENT)
+    }
+
     /// Hands over a batch of receipts: the CBOR of
     /// [`ReceiptBatch`](dauth_protocol::audit::ReceiptBatch).
     pub async fn receipts(&self, batch: Bytes) -> Result<PutReceipts, HostError> {

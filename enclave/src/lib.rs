@@ -15,6 +15,7 @@ pub mod evidence;
 pub mod host;
 pub mod keyset;
 pub mod kms;
+mod metrics;
 pub mod reply;
 pub mod server;
 pub mod service;

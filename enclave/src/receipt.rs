@@ -75,6 +75,21 @@ impl Receipts {
         let id = random().map_err(|RandomnessError| NO_RANDOMNESS)?;
         Ok(Account::open(self.clone(), id.into(), subject, arrival))
     }
+
+    /// Calls of which the receipt is open now.
+    pub(crate) fn calls_in_progress(&self) -> u64 {
+        u64::try_from(self.ledger.open()).unwrap_or(u64::MAX)
+    }
+
+    /// Receipts that the parent has not taken yet.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.ledger.undelivered()
+    }
+
+    /// Receipts that were lost since boot.
+    pub(crate) fn lost(&self) -> u64 {
+        self.ledger.lost()
+    }
 }
 
 const NO_RANDOMNESS: Refusal =

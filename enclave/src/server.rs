@@ -8,15 +8,28 @@ mod connection;
 mod ingress;
 mod stop;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use rustls::ServerConfig;
-use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
 use tokio_rustls::TlsAcceptor;
 
 use connection::Protocol;
 use ingress::Ingress;
 use stop::Stopping;
+
+pub use stop::Patience;
 
 use crate::{
     platform::{BoxStream, Transport},
@@ -24,11 +37,11 @@ use crate::{
 };
 
 /// Connections at one time.
-const MAX_CONNECTIONS: u32 = 2048;
+const MAX_CONNECTIONS: usize = 2048;
 /// Time for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time for what is in progress when the enclave is told to stop.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for streams that the parent had opened before it said that the enclave is to stop.
+const LATE: Duration = Duration::from_millis(250);
 /// Buffers of one connection or stream.
 const BUFFER_BYTES: usize = 16 * 1024;
 
@@ -36,6 +49,14 @@ const BUFFER_BYTES: usize = 16 * 1024;
 pub struct Server {
     acceptor: TlsAcceptor,
     service: Arc<Service>,
+    occupancy: Arc<Occupancy>,
+}
+
+/// The places for connections.
+pub(crate) struct Occupancy {
+    places: usize,
+    free: Arc<Semaphore>,
+    refused: AtomicU64,
 }
 
 impl Server {
@@ -44,47 +65,107 @@ impl Server {
         Self {
             acceptor: TlsAcceptor::from(configuration),
             service: Arc::new(service),
+            occupancy: Arc::new(Occupancy::of(MAX_CONNECTIONS)),
         }
     }
 
+    /// How many connections there are.
+    pub(crate) fn occupancy(&self) -> Arc<Occupancy> {
+        Arc::clone(&self.occupancy)
+    }
+
     /// Serves until `shutdown` resolves, and then until calls in progress have ended; fails where
-    /// listening is impossible.
+    /// listening is impossible. `shutdown` is first polled when streams are accepted.
     pub async fn serve(
         self,
         transport: Arc<dyn Transport>,
-        shutdown: impl Future<Output = ()> + Send,
+        shutdown: impl Future<Output = Patience> + Send,
     ) -> io::Result<()> {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
         let mut ingress = Ingress::new(transport);
         ingress.listen().await?;
         let (stop, stopping) = stop::channel();
         let mut connections = JoinSet::new();
         tokio::pin!(shutdown);
-        loop {
+        let patience = loop {
             let stream = tokio::select! {
                 accepted = ingress.next() => accepted?,
-                () = &mut shutdown => break,
+                patience = &mut shutdown => break patience,
             };
-            // A connection beyond the bound is closed at once: the parent's peer may try again.
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                continue;
-            };
-            let acceptor = self.acceptor.clone();
-            let service = Arc::clone(&self.service);
-            let stopping = stopping.clone();
-            while connections.try_join_next().is_some() {}
-            connections.spawn(async move {
-                let _place = place;
-                serve_connection(acceptor, stream, service, stopping).await;
-            });
-        }
+            self.take(stream, &mut connections, &stopping);
+        };
         stop.request();
-        // Every place is free again when every connection has ended.
-        let ended = places.acquire_many(MAX_CONNECTIONS);
-        let _ = timeout(DRAIN_TIMEOUT, ended).await;
+        let ended = self.drain(&mut ingress, &mut connections, &stopping);
+        let _ = timeout(patience.span(), ended).await;
         // What is still in progress is cut off here, so that it leaves its receipt.
         connections.shutdown().await;
         Ok(())
+    }
+
+    /// Waits until every connection has ended. What the parent had opened before it knew, or opens
+    /// all the same, is served as what is in progress is: nobody hears that its call is lost.
+    async fn drain(
+        &self,
+        ingress: &mut Ingress,
+        connections: &mut JoinSet<()>,
+        stopping: &Stopping,
+    ) {
+        let late = Instant::now() + LATE;
+        while Instant::now() < late || !connections.is_empty() {
+            tokio::select! {
+                accepted = ingress.next() => match accepted {
+                    Ok(stream) => self.take(stream, connections, stopping),
+                    // There has been none, and there will be none.
+                    Err(_) => return,
+                },
+                Some(_) = connections.join_next() => {}
+                () = sleep_until(late), if Instant::now() < late => {}
+            }
+        }
+    }
+
+    fn take(&self, stream: BoxStream, connections: &mut JoinSet<()>, stopping: &Stopping) {
+        // A connection beyond the bound is closed at once: the parent's peer may try again.
+        let Some(place) = self.occupancy.place() else {
+            return;
+        };
+        let acceptor = self.acceptor.clone();
+        let service = Arc::clone(&self.service);
+        let stopping = stopping.clone();
+        while connections.try_join_next().is_some() {}
+        connections.spawn(async move {
+            let _place = place;
+            serve_connection(acceptor, stream, service, stopping).await;
+        });
+    }
+}
+
+impl Occupancy {
+    pub(crate) fn of(places: usize) -> Self {
+        Self {
+            places,
+            free: Arc::new(Semaphore::new(places)),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    /// A place, given back when it is dropped; none when all are taken.
+    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.free).try_acquire_owned().ok();
+        if place.is_none() {
+            self.refused.fetch_add(1, Relaxed);
+        }
+        place
+    }
+
+    /// Connections that are open.
+    pub(crate) fn open(&self) -> u64 {
+        let open = self.places.saturating_sub(self.free.available_permits());
+        u64::try_from(open).unwrap_or(u64::MAX)
+    }
+
+    /// Connections that were closed for lack of a place.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
     }
 }
 

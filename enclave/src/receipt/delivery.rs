@@ -94,7 +94,9 @@ impl Courier {
             self.tell_losses();
             let linked = self.linked(&entries).await;
             drop(entries);
+            let count = linked.count;
             self.hand_over(linked).await;
+            self.parts.ledger.delivered(count);
         }
         self.tell_losses();
     }

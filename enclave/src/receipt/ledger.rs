@@ -31,6 +31,8 @@ pub(super) struct Counts {
     pub(super) ordinals: BoundedMap<ConnectionName, u64>,
     /// How many receipts of an owner are in the queue, by a keyed hash.
     waiting: HashMap<u64, usize>,
+    /// How many the parent has not taken yet: those in the queue, and those on their way.
+    undelivered: u64,
     lost: u64,
 }
 
@@ -42,6 +44,7 @@ impl Ledger {
             counts: Mutex::new(Counts {
                 ordinals: BoundedMap::new(MAX_CONNECTIONS),
                 waiting: HashMap::new(),
+                undelivered: 0,
                 lost: 0,
             }),
             queue,
@@ -78,6 +81,7 @@ impl Ledger {
             .is_none_or(|waiting| *waiting < self.max_per_owner);
         if has_room && self.queue.try_send(entry).is_ok() {
             *counts.waiting.entry(owner).or_default() += 1;
+            counts.undelivered += 1;
         } else {
             counts.lost += 1;
         }
@@ -97,6 +101,22 @@ impl Ledger {
                 }
             }
         }
+    }
+
+    /// The parent has so many of them, or will never have them.
+    pub(super) fn delivered(&self, count: u64) {
+        let mut counts = self.counts();
+        counts.undelivered = counts.undelivered.saturating_sub(count);
+    }
+
+    /// How many the parent has not taken yet.
+    pub(super) fn undelivered(&self) -> u64 {
+        self.counts().undelivered
+    }
+
+    /// How many calls are under way.
+    pub(super) fn open(&self) -> usize {
+        *self.open.borrow()
     }
 
     /// How many were lost since boot.

@@ -4,7 +4,7 @@
 use std::{
     convert::Infallible,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -18,6 +18,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    sync::Notify,
     time::{Instant, sleep_until, timeout},
 };
 
@@ -128,6 +129,14 @@ async fn while_used<C: Future>(
         },
         () = stopping.requested() => {}
     }
+    // HTTP/2 that is told to wind down before its peer's first bytes are there closes at once, and
+    // with it loses the request behind them.
+    if requests.latest().is_none() {
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = requests.first(UNDER_WAY) => {}
+        }
+    }
     wind_down(connection.as_mut());
     if requests.latest().is_none() {
         let ended = timeout(UNDER_WAY, connection.as_mut()).await;
@@ -140,7 +149,10 @@ async fn while_used<C: Future>(
 
 /// When the last request of a connection came.
 #[derive(Default)]
-struct Requests(Mutex<Option<Instant>>);
+struct Requests {
+    latest: Mutex<Option<Instant>>,
+    came: Notify,
+}
 
 /// Whether there was a request at all.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -151,11 +163,26 @@ enum Last {
 
 impl Requests {
     fn note(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.lock() = Some(Instant::now());
+        self.came.notify_one();
     }
 
     fn latest(&self) -> Option<Instant> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Resolves when there has been a request, or none for so long.
+    async fn first(&self, span: Duration) {
+        let _ = timeout(span, async {
+            while self.latest().is_none() {
+                self.came.notified().await;
+            }
+        })
+        .await;
     }
 
     /// Resolves when no request has come for too long.

@@ -1,5 +1,27 @@
-//! The one way in which every connection learns that the enclave stops.
+//! The one way in which every connection learns that the enclave stops, and how long it may take.
+use std::time::Duration;
+
+use dauth_protocol::limit;
 use tokio::sync::watch;
+
+/// How long an enclave that is to stop waits for what is in progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// As long as a call may take. The parent, which asked for it, ends the enclave when it has
+    /// waited for long enough itself.
+    ForCalls,
+    /// Half a minute: who sends a process a signal kills it soon after.
+    Brief,
+}
+
+impl Patience {
+    pub(super) fn span(self) -> Duration {
+        match self {
+            Patience::ForCalls => Duration::from_millis(limit::MAX_TIMEOUT_MS),
+            Patience::Brief => Duration::from_secs(30),
+        }
+    }
+}
 
 /// Tells every [`Stopping`]. Dropping it tells them as well.
 pub(super) struct Stop(watch::Sender<()>);

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use http_body_util::{Empty, Full};
-use hyper::client::conn::http2 as client;
+use hyper::client::conn::{http1 as http1_client, http2 as client};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, DuplexStream, duplex},
@@ -154,6 +154,28 @@ async fn a_first_request_that_crosses_the_order_to_stop_is_answered() {
         stop.request();
         serving.await;
         call.await.unwrap();
+    }
+}
+
+/// A caller whose session was made as the order came: its first bytes are still on their way. HTTP/2
+/// that is told to wind down before it has seen any would close, and with it lose the call.
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_has_just_come_is_answered_once() {
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let (serving, peer, stop) = served(protocol);
+        stop.request();
+        sleep(UNDER_WAY / 2).await;
+        match protocol {
+            Protocol::Http1 => {
+                let handshake = http1_client::handshake(TokioIo::new(peer));
+                let (mut sender, connection) = handshake.await.unwrap();
+                tokio::spawn(connection);
+                let request = Request::get("/").body(Empty::<Bytes>::new()).unwrap();
+                assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
+            }
+            Protocol::Http2 => ask(&mut connected(peer).await).await,
+        }
+        timeout(UNDER_WAY, serving).await.expect("in time").unwrap();
     }
 }
 

@@ -22,7 +22,7 @@ use super::{enclave::Enclave, *};
 use crate::{
     call::tests::upstreams::Does,
     platform::{BoxFuture, BoxStream, Transport},
-    server::Server,
+    server::{Patience, Server},
 };
 
 const NAME: &str = "enclave.example";
@@ -87,6 +87,7 @@ async fn a_call_that_is_cut_off_leaves_its_receipt() {
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = Server::new(server, service).serve(relay, async {
             let _ = stopped.await;
+            Patience::Brief
         });
         let serving = tokio::spawn(serving);
         let name = ServerName::try_from(NAME).unwrap();
