@@ -85,7 +85,10 @@ fn measurements(image: &toml::Table) -> Value {
 
 fn run(folder: &Path, arguments: &Arguments) -> Result<Value, String> {
     let cid = arguments.number("enclave-cid");
-    if running(folder).iter().any(|other| other["EnclaveCID"] == cid) {
+    if running(folder)
+        .iter()
+        .any(|other| other["EnclaveCID"] == cid)
+    {
         return Err(format!("[ E26 ] the CID {cid} is in use"));
     }
     let mut image = image(arguments);
@@ -96,7 +99,9 @@ fn run(folder: &Path, arguments: &Arguments) -> Result<Value, String> {
     let configuration = folder.join(format!("{id}.toml"));
     fs::write(&configuration, image.to_string()).unwrap();
     let log = fs::File::create(folder.join(format!("{id}.log"))).unwrap();
-    let program = env::current_exe().unwrap().with_file_name("dauth-enclave-sim");
+    let program = env::current_exe()
+        .unwrap()
+        .with_file_name("dauth-enclave-sim");
     let child = Command::new(program)
         .arg("--config")
         .arg(configuration)
@@ -133,7 +138,9 @@ fn run(folder: &Path, arguments: &Arguments) -> Result<Value, String> {
 
 /// What runs; the files of what ended are removed.
 fn running(folder: &Path) -> Vec<Value> {
-    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let files = fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path());
     let files = files.filter(|file| file.extension().is_some_and(|kind| kind == "json"));
     let described = files.filter_map(|file| {
         // Another process may have removed it.

@@ -1,5 +1,6 @@
 //! Callers of the gateway, as an MCP server in any language is one, who note what became of each call.
 use std::{
+    fmt,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -11,6 +12,7 @@ use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use dauth_dispatch::{AccessToken, DpopKey};
+use dauth_protocol::Code;
 use dauth_tests::StackFile;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
@@ -29,8 +31,23 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub(crate) struct Failed {
     pub(crate) at: Instant,
     pub(crate) code: String,
-    pub(crate) retryable: bool,
-    pub(crate) message: String,
+    /// Whether the gateway says that the same call may be made again: not where it may have been
+    /// made already.
+    pub(crate) may_repeat: bool,
+    message: String,
+}
+
+impl Failed {
+    /// Whether the code is one after which it is worth to try again.
+    pub(crate) fn is_retryable(&self) -> bool {
+        Code::from_header(&self.code).is_some_and(Code::retryable)
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
 }
 
 /// Callers that call again and again.
@@ -43,7 +60,12 @@ pub(crate) struct Callers {
 
 impl Callers {
     /// So many, each with a token of its own.
-    pub(crate) async fn start(count: usize, stack: &StackFile, gateway: &str, handle: &str) -> Self {
+    pub(crate) async fn start(
+        count: usize,
+        stack: &StackFile,
+        gateway: &str,
+        handle: &str,
+    ) -> Self {
         let mut this = Self {
             going: Arc::new(AtomicBool::new(true)),
             served: Arc::default(),
@@ -127,7 +149,7 @@ impl Caller {
         Err(Failed {
             at: Instant::now(),
             code: error["code"].as_str().unwrap_or_default().to_owned(),
-            retryable: error["retryable"] == true,
+            may_repeat: error["retryable"] == true,
             message: reply.to_string(),
         })
     }

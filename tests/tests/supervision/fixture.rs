@@ -17,7 +17,6 @@ const SECRET: &str = "supervision-secret-0123456789";
 /// A parent, its enclaves, and a gateway that dispatches through them. They end with the test.
 pub(crate) struct Supervised {
     dir: PathBuf,
-    pub(crate) ingress: String,
     monitor: String,
     gateway: String,
     parent: Child,
@@ -59,7 +58,10 @@ impl Supervised {
         of_gateway.insert("listen".into(), gateway.clone().into());
         let enclave = section(&mut of_gateway, "enclave");
         enclave.insert("ingress".into(), ingress.clone().into());
-        enclave.insert("seen_keyset_file".into(), text(&dir.join("seen-keyset.json")));
+        enclave.insert(
+            "seen_keyset_file".into(),
+            text(&dir.join("seen-keyset.json")),
+        );
         fs::write(dir.join("gateway.toml"), of_gateway.to_string()).unwrap();
 
         let mut profile = table(&stack.file().profile);
@@ -71,7 +73,6 @@ impl Supervised {
         let gateway_process = spawn(&dir, "gateway", binary("dauth"), &arguments);
         let supervised = Self {
             dir,
-            ingress,
             monitor,
             gateway,
             parent,
@@ -182,7 +183,13 @@ impl Supervised {
         let files = folder.map(|file| file.unwrap().path());
         let logs = files.filter(|file| file.extension().is_some_and(|kind| kind == "log"));
         let logs: String = logs
-            .map(|log| format!("== {}\n{}", log.display(), fs::read_to_string(&log).unwrap()))
+            .map(|log| {
+                format!(
+                    "== {}\n{}",
+                    log.display(),
+                    fs::read_to_string(&log).unwrap()
+                )
+            })
             .collect();
         format!("{}{logs}", self.parent_log())
     }
@@ -209,7 +216,10 @@ pub(crate) async fn connection(stack: &Stack) -> (Upstream, String) {
         Response::new(Full::new(Bytes::from_static(b"served")))
     })
     .await;
-    let options = ["--bearer", "--allow", "GET /**"];
+    // Of the owner, and of the demo MCP server, as which the gateway dispatches.
+    let file = stack.file();
+    let resource = file.clients.mcp.resource.as_str();
+    let options = ["--bearer", "--allow", "GET /**", "--server", resource];
     let handle = stack.connect("supervision", &upstream.base_url(), SECRET, &options);
     (upstream, handle)
 }

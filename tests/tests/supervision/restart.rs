@@ -10,7 +10,7 @@ use http::{HeaderMap, Method};
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 
 use crate::{
-    callers::Callers,
+    callers::{Callers, Failed},
     fixture::{Supervised, connection, kill, section, wait_until_idle},
 };
 
@@ -40,7 +40,7 @@ async fn a_parent_that_is_killed_adopts_its_enclaves_and_no_record_is_lost() {
     }
 
     let failed = callers.stop().await;
-    assert!(failed.iter().all(|failed| failed.retryable), "{failed:#?}");
+    assert!(failed.iter().all(Failed::is_retryable), "{failed:#?}");
     let handles = connectors.stop().await;
     let owner = owner(&supervised);
     for handle in &handles {
@@ -52,7 +52,10 @@ async fn a_parent_that_is_killed_adopts_its_enclaves_and_no_record_is_lost() {
         handles.len(),
         failed.len()
     );
-    assert_eq!(supervised.metric("dauth_parent_enclave_starts_total"), Some(0));
+    assert_eq!(
+        supervised.metric("dauth_parent_enclave_starts_total"),
+        Some(0)
+    );
 }
 
 /// What the parent finds of its own and is not to run is ended; another's enclaves are left alone.
@@ -71,8 +74,17 @@ async fn orphans_are_ended_and_strangers_left_alone() {
         ("another-e0-42", "42", None),
     ] {
         let mut arguments = vec![
-            "run-enclave", "--cpu-count", "2", "--memory", "256", "--enclave-cid", cid,
-            "--enclave-name", name, "--eif-path", image,
+            "run-enclave",
+            "--cpu-count",
+            "2",
+            "--memory",
+            "256",
+            "--enclave-cid",
+            cid,
+            "--enclave-name",
+            name,
+            "--eif-path",
+            image,
         ];
         arguments.extend(flag);
         supervised.nitro_cli(&arguments);
@@ -185,7 +197,10 @@ async fn call(owner: &Owner, handle: Handle) -> Result<(), String> {
         headers: HeaderMap::new(),
         body: CallBody::Bytes(Bytes::new()),
     };
-    let response = owner.call(request).await.map_err(|error| error.to_string())?;
+    let response = owner
+        .call(request)
+        .await
+        .map_err(|error| error.to_string())?;
     match response.status().is_success() {
         true => Ok(()),
         false => Err(response.status().to_string()),

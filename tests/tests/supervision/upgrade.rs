@@ -25,7 +25,10 @@ async fn an_upgrade_under_load_fails_no_call() {
     });
     supervised.wait_until_ready(2);
     load.goes_on(CALLS).await;
-    assert_eq!(supervised.metric("dauth_parent_enclave_upgrades_total"), Some(2));
+    assert_eq!(
+        supervised.metric("dauth_parent_enclave_upgrades_total"),
+        Some(2)
+    );
 
     // An image that does not boot: the enclaves of the one before serve on.
     let serving = supervised.enclave_pids();
@@ -42,7 +45,10 @@ async fn an_upgrade_under_load_fails_no_call() {
 
     // A file with a mistake: the same.
     supervised.reload(|parent| {
-        parent["ingress"].as_table_mut().unwrap().insert("liste".into(), "x".into());
+        parent["ingress"]
+            .as_table_mut()
+            .unwrap()
+            .insert("liste".into(), "x".into());
     });
     wait_until("the parent says that it stays", || {
         supervised.parent_log().contains("all stays as it was")
