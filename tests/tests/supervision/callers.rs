@@ -72,8 +72,8 @@ impl Callers {
             failed: Arc::default(),
             callers: JoinSet::new(),
         };
-        for _ in 0..count {
-            let caller = Arc::new(Caller::new(stack, gateway, handle).await);
+        for number in 0..count {
+            let caller = Arc::new(Caller::new(stack, gateway, handle, number).await);
             let (going, served) = (Arc::clone(&this.going), Arc::clone(&this.served));
             let failed = Arc::clone(&this.failed);
             this.callers.spawn(async move {
@@ -121,22 +121,25 @@ struct Caller {
     deployment: String,
     key: Vec<u8>,
     token: AccessToken,
-    body: String,
+    handle: String,
+    number: usize,
+    calls: AtomicU64,
 }
 
 impl Caller {
-    async fn new(stack: &StackFile, gateway: &str, handle: &str) -> Self {
+    async fn new(stack: &StackFile, gateway: &str, handle: &str, number: usize) -> Self {
         let tokens = stack.clients.sdk.tokens(stack);
         let key = DpopKey::generate().unwrap();
         let resource = &stack.clients.mcp.resource;
         let token = tokens.client_credentials(resource, Some("demo:call"), &key);
-        let request = json!({ "method": "GET", "path": "/load" });
         Self {
             gateway: gateway.to_owned(),
             deployment: stack.gateway.deployment_id.clone(),
             key: STANDARD.decode(&stack.gateway.auth_secret).unwrap(),
             token: token.await.unwrap(),
-            body: json!({ "connection_handle": handle, "request": request }).to_string(),
+            handle: handle.to_owned(),
+            number,
+            calls: AtomicU64::new(0),
         }
     }
 
@@ -156,9 +159,14 @@ impl Caller {
 
     /// `POST /dispatch`, signed as the stack's deployment.
     async fn dispatch(&self) -> Value {
+        // The gateway takes no two requests that differ in nothing.
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        let path = format!("/load/{}/{call}", self.number);
+        let request = json!({ "method": "GET", "path": path });
+        let body = json!({ "connection_handle": self.handle, "request": request }).to_string();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let timestamp = now.unwrap().as_secs();
-        let digest = hex::encode(Sha256::digest(&self.body));
+        let digest = hex::encode(Sha256::digest(&body));
         let message = format!("{timestamp}:{}:{digest}", self.deployment);
         let key = hmac::Key::new(hmac::HMAC_SHA256, &self.key);
         let signature = hex::encode(hmac::sign(&key, message.as_bytes()));
@@ -168,7 +176,7 @@ impl Caller {
             .header("x-dedalus-deployment", &self.deployment)
             .header("x-dedalus-signature", signature)
             .header("authorization", format!("Bearer {}", self.token.expose()))
-            .body(Full::new(Bytes::from(self.body.clone())))
+            .body(Full::new(Bytes::from(body)))
             .unwrap();
         let stream = TcpStream::connect(&self.gateway).await.unwrap();
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
