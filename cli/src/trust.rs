@@ -52,13 +52,17 @@ impl TrustOptions {
     pub(crate) fn required(&self, named: &[(u16, Vec<u8>)]) -> Result<Required, Failure> {
         let mut required = Required::default();
         if let Some(file) = &self.trust {
-            let trust = self.read_trust(file)?;
+            let trust = read_trust(file, self.release_key.as_deref())?;
             let pcrs = trust.pcrs();
             required.pcrs = pcrs.map(|(n, pcr)| (n, pcr.as_bytes().to_vec())).collect();
             required.release = trust.release().cloned();
         }
-        let configuration = self.configuration.as_deref().map(pcr_of).transpose()?;
-        let configuration = configuration.map(|pcr| (CONFIGURATION_PCR, pcr.as_bytes().to_vec()));
+        let measured = self
+            .configuration
+            .as_deref()
+            .map(configuration)
+            .transpose()?;
+        let configuration = measured.map(|(pcr, _)| (CONFIGURATION_PCR, pcr.as_bytes().to_vec()));
         for (index, value) in configuration.into_iter().chain(named.iter().cloned()) {
             match required.pcrs.entry(index) {
                 Entry::Vacant(entry) => entry.insert(value),
@@ -70,29 +74,31 @@ impl TrustOptions {
         }
         Ok(required)
     }
-
-    fn read_trust(&self, file: &Path) -> Result<Trust, Failure> {
-        let contents = read(file, MAX_TRUST_FILE_BYTES as u64)?;
-        let key = self.release_key.as_deref().map(release_key).transpose()?;
-        let signature = match &key {
-            Some(_) => signature_of(file)?,
-            None => None,
-        };
-        Trust::read(&TrustFile {
-            contents: &contents,
-            signature: signature.as_deref(),
-            key: key.as_ref(),
-        })
-        .map_err(|e| Failure::refused(format!("{}: refused: {}", file.display(), sentence(&e))))
-    }
 }
 
-/// PCR16 of the configuration in `file`.
-fn pcr_of(file: &Path) -> Result<Pcr, Failure> {
+/// What a trust file says, under the release key where one is named.
+pub(crate) fn read_trust(file: &Path, key: Option<&str>) -> Result<Trust, Failure> {
+    let contents = read(file, MAX_TRUST_FILE_BYTES as u64)?;
+    let key = key.map(release_key).transpose()?;
+    let signature = match &key {
+        Some(_) => signature_of(file)?,
+        None => None,
+    };
+    Trust::read(&TrustFile {
+        contents: &contents,
+        signature: signature.as_deref(),
+        key: key.as_ref(),
+    })
+    .map_err(|e| Failure::refused(format!("{}: refused: {}", file.display(), sentence(&e))))
+}
+
+/// A deployment's configuration: its measurement, over its very bytes, and what it says.
+pub(crate) fn configuration(file: &Path) -> Result<(Pcr, DeploymentConfiguration), Failure> {
     let bytes = read(file, MAX_CONFIGURATION_BYTES as u64)?;
-    DeploymentConfiguration::from_json(&bytes)
+    // A value that no enclave would serve under is of no use to anyone.
+    let configuration = DeploymentConfiguration::from_json(&bytes)
         .map_err(|e| Failure::refused(format!("{}: {}", file.display(), sentence(&e))))?;
-    Ok(Pcr::of_configuration(&bytes))
+    Ok((Pcr::of_configuration(&bytes), configuration))
 }
 
 /// A key as it is written, or the file that holds it.
@@ -100,7 +106,11 @@ fn release_key(text: &str) -> Result<ReleaseKey, Failure> {
     if let Ok(key) = text.parse() {
         return Ok(key);
     }
-    let contents = read(Path::new(text), MAX_SIGNATURE_BYTES as u64)?;
+    let contents = read(Path::new(text), MAX_SIGNATURE_BYTES as u64).map_err(|failure| {
+        Failure::refused(format!(
+            "--release-key is neither a minisign public key nor a file with one: {failure}"
+        ))
+    })?;
     String::from_utf8_lossy(&contents)
         .parse()
         .map_err(|e| Failure::refused(format!("{text}: {}", sentence(&e))))

@@ -58,3 +58,50 @@ fn extended<'a>(parts: impl Iterator<Item = &'a &'a [u8]>) -> Pcr {
     }
     Pcr::ZERO.extend(&hash.finalize())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Architecture, Eif, Image, Measurements, Metadata};
+
+    fn measured(kernel: &[u8], cmdline: &str, ramdisks: &[Vec<u8>]) -> Measurements {
+        let image = Image {
+            architecture: Architecture::X86_64,
+            kernel,
+            cmdline,
+            ramdisks,
+            metadata: Metadata {
+                name: "dauth",
+                version: "1",
+                build_time_s: 0,
+            },
+        };
+        let eif = image.write().unwrap();
+        Eif::parse(&eif).unwrap().measure().unwrap()
+    }
+
+    #[test]
+    fn each_part_is_in_its_registers() {
+        let ramdisks = |boot: &[u8], application: &[u8]| [boot.to_vec(), application.to_vec()];
+        let plain = measured(b"kernel", "quiet", &ramdisks(b"boot", b"application"));
+        let boot = measured(b"kernel", "quiet", &ramdisks(b"other", b"application"));
+        let application = measured(b"kernel", "quiet", &ramdisks(b"boot", b"other"));
+        let cmdline = measured(b"kernel", "debug", &ramdisks(b"boot", b"application"));
+        for changed in [boot, application, cmdline] {
+            assert_ne!(changed.pcr0, plain.pcr0);
+        }
+        assert_ne!(boot.pcr1, plain.pcr1);
+        assert_ne!(cmdline.pcr1, plain.pcr1);
+        assert_eq!(application.pcr1, plain.pcr1);
+        assert_eq!(boot.pcr2, plain.pcr2);
+        assert_ne!(application.pcr2, plain.pcr2);
+        assert_eq!(plain.pcr8, None);
+    }
+
+    /// A limit of AWS's formula, said in docs/image.md: the SHA-256 of the file tells them apart.
+    #[test]
+    fn the_formula_does_not_see_where_kernel_ends_and_command_line_begins() {
+        let ramdisks = [b"boot".to_vec()];
+        let one = measured(b"kernel", "quiet", &ramdisks);
+        assert_eq!(measured(b"kernelq", "uiet", &ramdisks), one);
+    }
+}

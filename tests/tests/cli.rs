@@ -25,7 +25,7 @@ use http_body_util::Full;
 use serde_json::Value;
 
 /// Every command, and options that CONTRACT.md names for it or that followed.
-const COMMANDS: [(&str, &str); 21] = [
+const COMMANDS: [(&str, &str); 24] = [
     ("", "--profile --version"),
     (
         "simulate",
@@ -49,7 +49,8 @@ const COMMANDS: [(&str, &str); 21] = [
     ("call", "-H --data --include"),
     (
         "attest verify",
-        "--root --pcr --nonce --at --max-age --leeway --allow-debug --json",
+        "--root --pcr --trust --release-key --configuration --nonce --at --max-age --leeway \
+         --allow-debug --json",
     ),
     ("attest fetch", "--ingress --json"),
     ("audit fetch", "--handle --since --evidence"),
@@ -66,7 +67,17 @@ const COMMANDS: [(&str, &str); 21] = [
     ("keys retire", "--keyset --timeout --older-than --json"),
     ("keys rewrap", "--keyset --timeout --json"),
     ("keys status", "--keyset --verify --offline --json"),
+    (
+        "eif build",
+        "--binary --kernel --init --cmdline --module --argument --heartbeat-cid --epoch --name \
+         --image-version --arch --output --json",
+    ),
+    ("eif measure", "--json"),
     ("eif config", "--json"),
+    (
+        "release manifest",
+        "--release --commit --eif --binary --output",
+    ),
 ];
 
 /// The help text of a command.

@@ -10,8 +10,10 @@ use std::{
 
 use crate::command::{Failure, run};
 
+mod oci;
 mod reproduce;
 
+pub(crate) use oci::test as test_oci;
 pub(crate) use reproduce::reproduce;
 
 const TARGET: &str = "x86_64-unknown-linux-musl";

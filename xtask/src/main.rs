@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "a task tells what it does")]
 
 mod command;
+mod eif_build;
 mod image;
 mod lint;
 mod mutations;
@@ -44,6 +45,8 @@ enum Task {
     },
     /// Build the image's programs twice, in different folders, and compare them.
     Reproduce,
+    /// Build Dockerfile.enclave with buildah, and measure what comes out.
+    OciTest,
 }
 
 fn main() -> ExitCode {
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Task::Vectors => vectors::write(),
         Task::Image { output } => image::build(&output),
         Task::Reproduce => image::reproduce(),
+        Task::OciTest => image::test_oci(),
         Task::VmTest {
             cached_only,
             may_skip,
@@ -78,6 +82,7 @@ fn main() -> ExitCode {
 
 fn test() -> Result<(), command::Failure> {
     packages::install_missing()?;
+    eif_build::install()?;
     mutations::build()?;
     // The end-to-end tests run the shipped binaries.
     command::cargo(&["build", "--workspace", "--bins", "--locked"])?;

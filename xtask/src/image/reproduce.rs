@@ -21,8 +21,11 @@ fn compare(source: &Path, scratch: &Path) -> Result<(), Failure> {
         target: scratch.join(name).join("target"),
     });
     let outputs = ["first-output", "second-output"].map(|name| scratch.join(name));
-    for (build, output) in builds.iter().zip(&outputs) {
+    // Both now: somebody may edit the source while the first is built.
+    for build in &builds {
         copy(source, &build.source)?;
+    }
+    for (build, output) in builds.iter().zip(&outputs) {
         build.leave_in(output)?;
         fs::remove_dir_all(&build.source).map_err(failed)?;
     }
