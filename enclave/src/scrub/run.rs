@@ -32,9 +32,24 @@ pub(super) struct Reading<'a> {
     pub(super) end: End,
 }
 
-/// The stretches of `text`, in order, that could hold a form or its beginning, none touching
-/// another.
-pub(super) fn long_runs(text: &[u8], reading: Reading<'_>) -> Vec<Range<usize>> {
+/// Runs with less between them are looked into as one: to begin anew costs as much.
+const MIN_GAP_BYTES: usize = 256;
+
+/// The parts of `text` to be looked into, in order: all of it in which a form could stand, or begin.
+pub(super) fn stretches(text: &[u8], reading: Reading<'_>) -> Vec<Range<usize>> {
+    let mut runs = long_runs(text, reading);
+    runs.dedup_by(|later, run| {
+        let is_near = later.start - run.end < MIN_GAP_BYTES;
+        if is_near {
+            run.end = later.end;
+        }
+        is_near
+    });
+    runs
+}
+
+/// Each stretch without a stop that is as long as the shortest form, or goes on after the text.
+fn long_runs(text: &[u8], reading: Reading<'_>) -> Vec<Range<usize>> {
     work::done(text.len());
     let shortest = reading.alphabet.shortest();
     let parts = parts(text, reading);

@@ -145,3 +145,25 @@ fn deep_indentation_is_no_run() {
     let text = format!("<x>\n{}<y>", " ".repeat(100));
     assert_eq!(closed(&text), [""; 0]);
 }
+
+#[test]
+fn runs_side_by_side_are_one_stretch() {
+    let run = "sixteen--letters";
+    let alphabet = alphabet();
+    let reading = Reading {
+        alphabet: &alphabet,
+        lines: Lines::Text,
+        end: End::Closed,
+    };
+    let parted = 18 + MIN_GAP_BYTES;
+    for (between, expected) in [
+        (1, &[(2, 35)][..]),
+        (MIN_GAP_BYTES - 1, &[(2, parted + 15)]),
+        (MIN_GAP_BYTES, &[(2, 18), (parted, parted + 16)]),
+    ] {
+        let text = format!("..{run}{}{run}..", ".".repeat(between));
+        let stretches = stretches(text.as_bytes(), reading).into_iter();
+        let places: Vec<_> = stretches.map(|at| (at.start, at.end)).collect();
+        assert_eq!(places, expected, "{between}");
+    }
+}
