@@ -1,5 +1,6 @@
 //! `dauth doctor` on a host that is no Nitro instance, as every test machine is.
 #![allow(
+    clippy::print_stdout,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,

@@ -1,9 +1,9 @@
 //! CPUs: those of the instance, and those that the allocator set aside.
 use super::{finding::Finding, host::Host};
 
-/// With hyper-threading an enclave gets whole cores, and the parent keeps one.
-const MIN_CPUS: usize = 4;
-const MIN_POOL: usize = 2;
+/// With hyper-threading an enclave gets whole cores, and the host keeps one. Graviton has none.
+const MIN_CPUS: usize = if cfg!(target_arch = "aarch64") { 2 } else { 4 };
+const MIN_POOL: usize = MIN_CPUS / 2;
 const ONLINE: &str = "/sys/devices/system/cpu/online";
 /// The driver's parameter, as the allocator sets it.
 const POOL: &str = "/sys/module/nitro_enclaves/parameters/ne_cpus";
@@ -25,8 +25,7 @@ fn instance(host: &Host) -> Finding {
             NAME,
             format!("{total} CPUs"),
             format!(
-                "take an instance with at least {MIN_CPUS} vCPUs, as m6i.xlarge; with Graviton two \
-                 will do for an enclave of one (cpu_count: 1)"
+                "take an instance with at least {MIN_CPUS} vCPUs: m6i.xlarge, or c6g.large with Graviton"
             ),
         )
     }
@@ -89,10 +88,10 @@ mod tests {
         let folder = Folder::new();
         let states = |host: &Host| examine(host).map(|finding| finding.state);
         assert_eq!(states(&folder.host), [State::Missing, State::Missing]);
+        folder.write(ONLINE, "0\n");
+        folder.write(POOL, "\n");
+        assert_eq!(states(&folder.host), [State::Missing, State::Missing]);
         folder.write(ONLINE, "0-1\n");
-        assert_eq!(states(&folder.host), [State::Missing, State::Missing]);
-        folder.write(POOL, "1\n");
-        assert_eq!(states(&folder.host), [State::Missing, State::Missing]);
         folder.write(POOL, "2-3\n");
         assert_eq!(states(&folder.host), [State::Ok, State::Ok]);
     }

@@ -10,8 +10,8 @@ const MIN_LOCKED_BYTES: u64 = 64 * 1024 * 1024;
 pub(super) fn examine(host: &Host) -> [Finding; 2] {
     let limits = host.read(LIMITS).unwrap_or_default();
     [
-        open_files(soft(&limits, "Max open files")),
-        locked_memory(soft(&limits, "Max locked memory")),
+        open_files(hard(&limits, "Max open files")),
+        locked_memory(hard(&limits, "Max locked memory")),
     ]
 }
 
@@ -57,10 +57,10 @@ fn counted(limit: u64) -> String {
     }
 }
 
-/// The soft limit, which holds until a program raises its own (`proc_pid_limits(5)`).
-fn soft(limits: &str, name: &str) -> Option<u64> {
+/// The hard limit, which the parent raises its own to (`proc_pid_limits(5)`).
+fn hard(limits: &str, name: &str) -> Option<u64> {
     let values = limits.lines().find_map(|line| line.strip_prefix(name))?;
-    match values.split_whitespace().next()? {
+    match values.split_whitespace().nth(1)? {
         "unlimited" => Some(u64::MAX),
         value => value.parse().ok(),
     }
@@ -83,8 +83,8 @@ mod tests {
                 LIMITS,
                 &format!(
                     "Limit                     Soft Limit           Hard Limit           Units     \n\
-                     Max open files            {files}              1048576              files     \n\
-                     Max locked memory         {locked}             unlimited            bytes     \n"
+                     Max open files            1024                 {files}              files     \n\
+                     Max locked memory         65536                {locked}            bytes     \n"
                 ),
             )
         };
