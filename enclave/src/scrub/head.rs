@@ -185,6 +185,21 @@ mod tests {
     }
 
     #[test]
+    fn blanks_that_are_escaped_hide_no_more() {
+        let encoded = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, SECRET);
+        let (first, second) = encoded.split_at(12);
+        for blank in [
+            "%20", "%20%09 ", "%0A%20", "%2520", r"\u0020", "&#32;", "&Tab;",
+        ] {
+            let value = format!("https://a.example/?x={first}{blank}{second}.");
+            let (fields, acted) = scrubbed(&[("location", &value)]);
+            let expected = "https://a.example/?x=[redacted].".to_owned();
+            assert_eq!(fields, [("location".to_owned(), expected)], "{blank}");
+            assert!(acted);
+        }
+    }
+
+    #[test]
     fn what_passes_shares_no_memory_with_the_reply_as_it_was_read() {
         let read = bytes::Bytes::from(format!("date: today\r\n\r\n{SECRET}"));
         let mut fields = HeaderMap::new();

@@ -51,19 +51,23 @@ impl View {
     pub(super) fn decode(
         scheme: Scheme,
         input: Input<'_>,
-        Reading { alphabet, end, .. }: Reading<'_>,
+        Reading {
+            alphabet,
+            lines,
+            end,
+        }: Reading<'_>,
     ) -> Option<Self> {
         let bytes = input.bytes;
         let mut next = memchr(scheme.introducer(), bytes)?;
         work::done(bytes.len());
-        let mut view = Builder::new(input);
+        let mut view = Builder::new(input, lines);
         let mut done = Some(scheme);
-        let mut lines = input.breaks;
+        let mut breaks = input.breaks;
         loop {
-            while let Some((_, later)) = lines.split_first().filter(|(at, _)| **at <= next) {
-                lines = later;
+            while let Some((_, later)) = breaks.split_first().filter(|(at, _)| **at <= next) {
+                breaks = later;
             }
-            let (line_end, end) = match lines.first() {
+            let (line_end, end) = match breaks.first() {
                 Some(line_end) => (*line_end, End::Closed),
                 None => (bytes.len(), end),
             };
@@ -99,7 +103,7 @@ impl View {
     pub(super) fn without_breaks(bytes: &[u8], lines: Lines, alphabet: &Alphabet) -> Option<Self> {
         let mut next = lines.find(bytes)?;
         work::done(bytes.len());
-        let mut view = Builder::new(Input { bytes, breaks: &[] });
+        let mut view = Builder::new(Input { bytes, breaks: &[] }, lines);
         loop {
             let (length, meaning): (_, &[u8]) =
                 match lines.void(bytes.get(next..).unwrap_or_default()) {

@@ -5,7 +5,7 @@ use super::{Escape, Input, View};
 use crate::{
     scrub::{
         escape::Scheme,
-        lines::{MAX_INDENTATION, is_blank},
+        lines::{Lines, MAX_INDENTATION, is_blank},
     },
     wipe::WipedBuffer,
 };
@@ -20,11 +20,12 @@ pub(super) struct Builder<'i> {
     breaks: &'i [usize],
     /// How many blanks would be indentation, here after a line end.
     indentation: usize,
+    lines: Lines,
 }
 
 impl<'i> Builder<'i> {
     /// Of an input of which nothing was read.
-    pub(super) fn new(input: Input<'i>) -> Self {
+    pub(super) fn new(input: Input<'i>, lines: Lines) -> Self {
         let view = View {
             bytes: WipedBuffer::with_capacity(0),
             escapes: Vec::new(),
@@ -38,6 +39,7 @@ impl<'i> Builder<'i> {
             read: 0,
             breaks: input.breaks,
             indentation: 0,
+            lines,
         }
     }
 
@@ -83,6 +85,8 @@ impl<'i> Builder<'i> {
                 self.add_break(start);
             }
             b" " | b"\t" if self.indentation > 0 => self.indentation -= 1,
+            // As a blank there that is not escaped.
+            b" " | b"\t" if self.lines == Lines::Fields => self.add_break(start),
             // An escaped NUL byte says no more than one that is not.
             b"" | b"\0" => {}
             _ => {
