@@ -1,6 +1,11 @@
 //! Images and releases by the shipped program: reproducible, measured as `eif_build` measures, and
 //! trusted by signature alone.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail by panic, and say what they skip"
+)]
 
 #[path = "../../image/src/release/tests/signer.rs"]
 mod signer;
