@@ -1,8 +1,10 @@
-//! From the enclave to the network: names are resolved here, each address is judged, and the very
-//! address that was judged is dialled.
+//! From the enclave to the network: names are resolved here, once, each address is judged, and the
+//! very address that was judged is dialled.
 use std::{
+    future::Future,
     io,
     net::{IpAddr, SocketAddr},
+    pin::Pin,
     time::Duration,
 };
 
@@ -11,6 +13,7 @@ use tokio::{net::TcpStream, time::timeout};
 
 pub mod address;
 pub mod names;
+pub mod port;
 pub mod target;
 
 use address::Kind;
@@ -25,10 +28,16 @@ const MAX_ADDRESSES: usize = 8;
 /// Decides what the enclave may reach, and reaches it.
 pub struct Guard {
     permit: Vec<IpNet>,
+    permit_ports: Vec<u16>,
     hosts: Hosts,
+    resolver: Resolver,
     resolve_timeout: Duration,
     connect_timeout: Duration,
 }
+
+/// Looks a name up.
+type Resolver = Box<dyn Fn(String, u16) -> Lookup + Send + Sync>;
+type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +45,10 @@ pub enum EgressError {
     /// The target is not `host:port`.
     #[error(transparent)]
     Target(#[from] target::InvalidTarget),
-    /// No address of the name may be dialled.
+    /// The port belongs to another protocol than HTTP.
+    #[error("port {0} belongs to another protocol; [egress] permit_ports can allow it")]
+    Port(u16),
+    /// An address of the name may not be dialled.
     #[error("{host} is refused: {address} is {kind}; [egress] permit can allow it")]
     Refused {
         /// What was asked for.
@@ -71,7 +83,9 @@ impl Guard {
         };
         Ok(Self {
             permit: configuration.permit.clone(),
+            permit_ports: configuration.permit_ports.clone(),
             hosts,
+            resolver: Box::new(|name, port| Box::pin(look_up(name, port))),
             resolve_timeout: Duration::from_millis(configuration.resolve_timeout_ms),
             connect_timeout: Duration::from_millis(configuration.connect_timeout_ms),
         })
@@ -80,6 +94,7 @@ impl Guard {
     /// Connects to `target` (`host:port`), each permitted address in turn.
     pub async fn connect(&self, target: &str) -> Result<TcpStream, EgressError> {
         let target: Target = target.parse()?;
+        self.judge_port(target.port)?;
         let host = target.host.to_string();
         let mut last_failure = None;
         for address in self.permitted_addresses(&target).await? {
@@ -102,24 +117,37 @@ impl Guard {
     }
 
     /// The addresses that may be dialled; at least one.
+    ///
+    /// A name that has an address within the operator's network, among others, is refused as a whole:
+    /// it is made to be taken for another, or a mistake. Only addresses that DNS64 adds to every name
+    /// (RFC 6147) are passed over.
     async fn permitted_addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, EgressError> {
-        let mut refused = None;
+        let mut passed_over = None;
         let mut permitted = Vec::new();
         for address in self.resolve(target).await? {
-            match self.judge(address) {
-                Ok(()) => permitted.push(SocketAddr::new(address, target.port)),
-                Err(kind) => refused = Some((address, kind)),
-            }
-        }
-        permitted.truncate(MAX_ADDRESSES);
-        match (permitted.is_empty(), refused) {
-            (false, _) => Ok(permitted),
-            (true, Some((address, kind))) => Err(EgressError::Refused {
+            let refused = |kind| EgressError::Refused {
                 host: target.host.to_string(),
                 address,
                 kind,
-            }),
+            };
+            match self.judge(address) {
+                Ok(()) => permitted.push(SocketAddr::new(address, target.port)),
+                Err(Kind::Nat64) => passed_over = Some(refused(Kind::Nat64)),
+                Err(kind) => return Err(refused(kind)),
+            }
+        }
+        permitted.truncate(MAX_ADDRESSES);
+        match (permitted.is_empty(), passed_over) {
+            (false, _) => Ok(permitted),
+            (true, Some(refused)) => Err(refused),
             (true, None) => Err(EgressError::Unresolved(target.host.to_string())),
+        }
+    }
+
+    fn judge_port(&self, port: u16) -> Result<(), EgressError> {
+        match port::is_of_another_protocol(port) && !self.permit_ports.contains(&port) {
+            true => Err(EgressError::Port(port)),
+            false => Ok(()),
         }
     }
 
@@ -138,9 +166,9 @@ impl Guard {
         if let Some(addresses) = self.hosts.addresses(name) {
             return Ok(addresses.to_vec());
         }
-        let looking_up = tokio::net::lookup_host((name.as_str(), target.port));
+        let looking_up = (self.resolver)(name.clone(), target.port);
         match timeout(self.resolve_timeout, looking_up).await {
-            Ok(Ok(addresses)) => Ok(addresses.map(|address| address.ip()).collect()),
+            Ok(Ok(addresses)) => Ok(addresses),
             Ok(Err(error)) => {
                 tracing::debug!(%error, name, "lookup");
                 Err(EgressError::Unresolved(name.clone()))
@@ -148,6 +176,12 @@ impl Guard {
             Err(_) => Err(EgressError::TimedOut(name.clone())),
         }
     }
+}
+
+/// By the system's resolver.
+async fn look_up(name: String, port: u16) -> io::Result<Vec<IpAddr>> {
+    let addresses = tokio::net::lookup_host((name, port)).await?;
+    Ok(addresses.map(|address| address.ip()).collect())
 }
 
 #[cfg(test)]

@@ -1,4 +1,10 @@
-use std::io::Write;
+use std::{
+    io::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use tokio::net::TcpListener;
 
@@ -60,22 +66,76 @@ async fn refuses_each_disguise_of_an_internal_address() {
 }
 
 #[tokio::test]
-async fn dials_a_permitted_address_alone() {
+async fn a_name_with_one_internal_address_is_refused_in_any_order() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    // The private address comes first: it is passed over, not dialled.
-    let guard = guard(
-        &["127.0.0.0/8"],
+    for hosts in [
         "10.0.0.1 both.test\n127.0.0.1 both.test\n",
-    );
-    let stream = guard.connect(&format!("both.test:{port}")).await.unwrap();
-    assert_eq!(
-        stream.peer_addr().unwrap().to_string(),
-        format!("127.0.0.1:{port}")
-    );
+        "127.0.0.1 both.test\n10.0.0.1 both.test\n",
+    ] {
+        let guard = guard(&["127.0.0.0/8"], hosts);
+        let refused = guard.connect(&format!("both.test:{port}")).await;
+        assert!(
+            matches!(refused, Err(EgressError::Refused { .. })),
+            "{refused:?}"
+        );
+    }
     // The exception is for the address as written, not for its mapped form.
+    let guard = guard(&["127.0.0.0/8"], "");
     let mapped = guard.connect(&format!("[::ffff:127.0.0.1]:{port}")).await;
     assert!(matches!(mapped, Err(EgressError::Refused { .. })));
+}
+
+#[tokio::test]
+async fn what_dns64_adds_to_a_name_is_passed_over() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let guard = guard(
+        &["127.0.0.0/8"],
+        "64:ff9b::7f00:1 dns64.test\n127.0.0.1 dns64.test\n",
+    );
+    let stream = guard.connect(&format!("dns64.test:{port}")).await.unwrap();
+    assert_eq!(stream.peer_addr().unwrap(), listener.local_addr().unwrap());
+}
+
+/// DNS rebinding: the first answer is harmless, the next one is not. There is no next one.
+#[tokio::test]
+async fn a_name_is_looked_up_once_and_the_judged_address_is_dialled() {
+    let judged = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = judged.local_addr().unwrap().port();
+    let internal = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+    let lookups = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&lookups);
+    let mut guard = guard(&["127.0.0.1/32"], "");
+    guard.resolver = Box::new(move |_, _| {
+        let answer = match counted.fetch_add(1, Ordering::SeqCst) {
+            0 => IpAddr::from([127, 0, 0, 1]),
+            _ => IpAddr::from([127, 0, 0, 2]),
+        };
+        Box::pin(async move { Ok(vec![answer]) })
+    });
+    let target = format!("rebinding.test:{port}");
+    let stream = guard.connect(&target).await.unwrap();
+    assert_eq!(stream.peer_addr().unwrap(), judged.local_addr().unwrap());
+    assert_eq!(lookups.load(Ordering::SeqCst), 1);
+    // The second answer is judged anew.
+    let refused = guard.connect(&target).await;
+    assert!(
+        matches!(refused, Err(EgressError::Refused { .. })),
+        "{refused:?}"
+    );
+    let reached = tokio::time::timeout(Duration::ZERO, internal.accept()).await;
+    assert!(reached.is_err());
+}
+
+#[tokio::test]
+async fn ports_of_other_protocols_are_refused_unless_permitted() {
+    let mut guard = guard(&["127.0.0.0/8"], "");
+    let refused = guard.connect("127.0.0.1:25").await;
+    assert!(matches!(refused, Err(EgressError::Port(25))), "{refused:?}");
+    guard.permit_ports = vec![25];
+    let failed = guard.connect("127.0.0.1:25").await;
+    assert!(!matches!(failed, Err(EgressError::Port(_))), "{failed:?}");
 }
 
 #[tokio::test]

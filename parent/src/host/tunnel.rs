@@ -46,7 +46,7 @@ pub(super) async fn open(
 
 fn refuse(error: &EgressError, metrics: &Metrics) -> Reply {
     let (counter, status) = match error {
-        EgressError::Target(_) | EgressError::Refused { .. } => {
+        EgressError::Target(_) | EgressError::Port(_) | EgressError::Refused { .. } => {
             (&metrics.egress_refused, StatusCode::FORBIDDEN)
         }
         EgressError::Unresolved(_) | EgressError::Unreachable { .. } => {
