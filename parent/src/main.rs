@@ -103,7 +103,8 @@ fn start(arguments: &Arguments, log_filter: &LogFilter) -> Result<(), Box<dyn Er
     let configuration = Configuration::load(&arguments.config)?;
     set_log_level(log_filter, &configuration)?;
     process::prepare()?;
-    let manager = ServiceManager::from_environment()?;
+    let manager = ServiceManager::from_environment()
+        .map_err(|error| format!("the service manager's NOTIFY_SOCKET: {error}"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -57,12 +57,19 @@ impl Upstream {
         R: Future<Output = Response<B>> + Send + 'static,
         B: Body<Data = Bytes, Error = Infallible> + Send + Sync + 'static,
     {
-        let authority = Authority::from_pem(
-            dauth_simulator::UPSTREAM_CA_NAME,
-            fs::read_to_string(&stack.ca.cert).unwrap(),
-            fs::read_to_string(&stack.ca.key).unwrap(),
-        );
-        Self::start_with_authority(&authority, names, handler).await
+        Self::start_with_authority(&authority(stack), names, handler).await
+    }
+
+    /// The same over IPv6 alone, at `[::1]`, with a certificate for that address and `names`.
+    pub async fn start_ipv6<F, R, B>(stack: &StackFile, names: &[&str], handler: F) -> Self
+    where
+        F: Fn(Request) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes, Error = Infallible> + Send + Sync + 'static,
+    {
+        let acceptor = tls_acceptor(&authority(stack), &[&["::1"][..], names].concat());
+        let listener = TcpListener::bind("[::1]:0").await.unwrap();
+        Self::serve(listener, acceptor, handler)
     }
 
     /// The same, with a certificate of any authority.
@@ -79,6 +86,15 @@ impl Upstream {
         let names = [&["127.0.0.1", "localhost"][..], names].concat();
         let acceptor = tls_acceptor(authority, &names);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve(listener, acceptor, handler)
+    }
+
+    fn serve<F, R, B>(listener: TcpListener, acceptor: TlsAcceptor, handler: F) -> Self
+    where
+        F: Fn(Request) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes, Error = Infallible> + Send + Sync + 'static,
+    {
         let address = listener.local_addr().unwrap();
         let requests = Arc::default();
         let seen = Arc::clone(&requests);
@@ -160,6 +176,15 @@ where
     };
     seen.lock().unwrap().push(request.clone());
     Ok(handler(request).await.map(BodyExt::boxed))
+}
+
+/// The authority that the simulated enclave trusts for upstreams.
+fn authority(stack: &StackFile) -> Authority {
+    Authority::from_pem(
+        dauth_simulator::UPSTREAM_CA_NAME,
+        fs::read_to_string(&stack.ca.cert).unwrap(),
+        fs::read_to_string(&stack.ca.key).unwrap(),
+    )
 }
 
 /// Ends TLS with a certificate by `authority` for `names`.

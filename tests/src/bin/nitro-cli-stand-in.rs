@@ -9,6 +9,7 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr,
+    clippy::zombie_processes,
     reason = "a part of the tests: what goes wrong fails the test"
 )]
 use std::{

@@ -65,7 +65,7 @@ impl Supervised {
         fs::write(dir.join("gateway.toml"), of_gateway.to_string()).unwrap();
 
         let mut profile = table(&stack.file().profile);
-        profile.insert("ingress".into(), ingress.clone().into());
+        profile.insert("ingress".into(), ingress.into());
         fs::write(dir.join("profile.toml"), profile.to_string()).unwrap();
 
         let parent = spawn_parent(&dir);

@@ -4,11 +4,14 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "tests fail by panic"
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "tests fail by panic, and say what they measured"
 )]
 
 mod callers;
 mod deaths;
 mod fixture;
+mod ipv6;
 mod restart;
 mod upgrade;
