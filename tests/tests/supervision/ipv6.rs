@@ -1,7 +1,6 @@
 //! Upstreams that have IPv6 alone: by number and by name, with a body both ways.
 use std::fs;
 
-use bytes::Bytes;
 use dauth_tests::{Stack, Upstream};
 use http::Response;
 use http_body_util::Full;
@@ -16,7 +15,7 @@ async fn an_upstream_that_has_ipv6_alone_is_called_by_number_and_by_name() {
     fs::write(hosts.path(), "::1 ipv6.test\n").unwrap();
     let stack = Stack::start_with(&["--hosts", hosts.path().to_str().unwrap()]);
     let upstream = Upstream::start_ipv6(&stack.file(), &["ipv6.test"], |request| async move {
-        Response::new(Full::new(Bytes::from(request.body)))
+        Response::new(Full::new(request.body))
     })
     .await;
     let sent = "x".repeat(BODY_BYTES);
