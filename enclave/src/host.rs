@@ -46,10 +46,14 @@ impl HostServices {
             .header(header::HOST, target)
             .body(Full::default())
             .map_err(|_| EgressError::Unreachable)?;
-        let response = timeout(CONNECT_TIMEOUT, self.send(request))
+        timeout(CONNECT_TIMEOUT, self.tunnel(request))
             .await
             .map_err(|_| EgressError::TimedOut)?
-            .map_err(|_| EgressError::HostUnavailable)?;
+    }
+
+    async fn tunnel(&self, request: Request<Full<Bytes>>) -> Result<BoxStream, EgressError> {
+        let response = self.send(request).await;
+        let response = response.map_err(|_| EgressError::HostUnavailable)?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::FORBIDDEN => return Err(EgressError::Refused),

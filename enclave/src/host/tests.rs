@@ -1,7 +1,10 @@
 use std::io;
 
 use hyper::{server::conn::http1 as server, service::service_fn};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    sync::mpsc,
+};
 
 use super::*;
 use crate::platform::BoxFuture;
@@ -143,4 +146,85 @@ async fn statuses_have_one_meaning_each() {
         host(|_| reply(200, "{}")).order().await,
         Err(HostError::Malformed)
     );
+}
+
+/// A parent that answers with these bytes, and holds the stream open. It tells when the enclave has
+/// closed its end.
+struct Raw {
+    says: Vec<u8>,
+    closed: mpsc::UnboundedSender<()>,
+}
+
+impl Transport for Raw {
+    fn accept(&self) -> BoxFuture<'_, io::Result<BoxStream>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn connect_host(&self) -> BoxFuture<'_, io::Result<BoxStream>> {
+        let (near, far) = duplex(1 << 16);
+        let (says, closed) = (self.says.clone(), self.closed.clone());
+        tokio::spawn(async move {
+            let (mut reading, mut writing) = tokio::io::split(far);
+            // What is said may be endless: it stops when nobody listens any more.
+            let talking = async {
+                while !says.is_empty() && writing.write_all(&says).await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                std::future::pending::<()>().await
+            };
+            let listening = async {
+                let mut bytes = [0; 1024];
+                while let Ok(1..) = reading.read(&mut bytes).await {}
+            };
+            tokio::select! {
+                () = talking => {}
+                () = listening => {}
+            }
+            let _ = closed.send(());
+        });
+        Box::pin(async { Ok(Box::new(near) as BoxStream) })
+    }
+}
+
+/// The attack: a parent that never comes to the end of what it says. Every request ends in time all
+/// the same, and nothing of it stays: no stream, no task.
+#[tokio::test(start_paused = true)]
+async fn a_parent_that_comes_to_no_end_is_left() {
+    let endless_head = [b"HTTP/1.1 200 OK\r\n".to_vec(), vec![b'a'; 1 << 15]].concat();
+    let trickle = b"HTTP/1.1 103 Early Hints\r\n\r\n".to_vec();
+    for says in [Vec::new(), endless_head, trickle] {
+        let (closed, mut is_closed) = mpsc::unbounded_channel();
+        let host = HostServices::new(Arc::new(Raw { says, closed }));
+        let fingerprint = Fingerprint::of(b"record");
+        let asking = async {
+            assert!(host.configuration().await.is_err());
+            assert!(host.order().await.is_err());
+            assert!(host.keyset().await.is_err());
+            assert!(host.put_keyset(b"k").await.is_err());
+            assert!(host.credentials().await.is_err());
+            assert!(host.events(Vec::new()).await.is_err());
+            assert!(host.receipts(Bytes::new()).await.is_err());
+            assert!(
+                host.metrics(&host::EnclaveMetrics::default())
+                    .await
+                    .is_err()
+            );
+            assert!(host.record(&fingerprint).await.is_err());
+            assert!(host.connect("a.example:443").await.is_err());
+        };
+        let requests = 10;
+        timeout(CONNECT_TIMEOUT * requests, asking)
+            .await
+            .expect("each in time");
+        for _ in 0..requests {
+            timeout(REPLY_TIMEOUT, is_closed.recv())
+                .await
+                .expect("the stream is given up")
+                .unwrap();
+        }
+        let alive = tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks();
+        assert_eq!(alive, 0, "tasks that are left");
+    }
 }

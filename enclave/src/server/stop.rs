@@ -15,7 +15,7 @@ pub enum Patience {
 }
 
 impl Patience {
-    pub(super) fn span(self) -> Duration {
+    pub(crate) fn span(self) -> Duration {
         match self {
             Patience::ForCalls => Duration::from_millis(limit::MAX_TIMEOUT_MS),
             Patience::Brief => Duration::from_secs(30),

@@ -1,5 +1,9 @@
-//! Calls that are still in progress when the enclave has waited for long enough.
-use std::{future::pending, io, sync::Mutex};
+//! Calls that are still in progress when the enclave has waited for long enough, and those that come
+//! as it is told to stop.
+use std::{
+    future::{pending, ready},
+    io,
+};
 
 use dauth_protocol::{
     Policy,
@@ -14,7 +18,8 @@ use rustls::{
 use serde_bytes::ByteBuf;
 use tokio::{
     io::{DuplexStream, duplex},
-    sync::{Notify, oneshot},
+    sync::{Mutex, Notify, mpsc, oneshot},
+    time::sleep,
 };
 use tokio_rustls::TlsConnector;
 
@@ -27,15 +32,24 @@ use crate::{
 
 const NAME: &str = "enclave.example";
 
-/// A parent that relays one stream.
-struct Relay(Mutex<Option<DuplexStream>>);
+/// A parent that relays the streams that it is given.
+struct Relay(Mutex<mpsc::UnboundedReceiver<DuplexStream>>);
+
+impl Relay {
+    fn new() -> (mpsc::UnboundedSender<DuplexStream>, Arc<Self>) {
+        let (streams, relayed) = mpsc::unbounded_channel();
+        (streams, Arc::new(Self(Mutex::new(relayed))))
+    }
+}
 
 impl Transport for Relay {
     fn accept(&self) -> BoxFuture<'_, io::Result<BoxStream>> {
-        match self.0.lock().unwrap().take() {
-            Some(stream) => Box::pin(async { Ok(Box::new(stream) as BoxStream) }),
-            None => Box::pin(pending()),
-        }
+        Box::pin(async {
+            match self.0.lock().await.recv().await {
+                Some(stream) => Ok(Box::new(stream) as BoxStream),
+                None => pending().await,
+            }
+        })
     }
 
     fn connect_host(&self) -> BoxFuture<'_, io::Result<BoxStream>> {
@@ -83,7 +97,8 @@ async fn a_call_that_is_cut_off_leaves_its_receipt() {
 
         let (near, far) = duplex(1 << 16);
         let (server, connector) = session(protocol);
-        let relay = Arc::new(Relay(Mutex::new(Some(far))));
+        let (streams, relay) = Relay::new();
+        streams.send(far).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = Server::new(server, service).serve(relay, async {
             let _ = stopped.await;
@@ -113,4 +128,31 @@ async fn a_call_that_is_cut_off_leaves_its_receipt() {
         assert_eq!(receipt.outcome, Outcome::Unanswered);
         assert_eq!(receipt.ending, Ending::Abandoned);
     }
+}
+
+/// An upgrade under load: the parent had connected a caller before it said that the enclave is to
+/// stop, and the enclave hears of the caller afterwards.
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_was_on_the_way_is_answered() {
+    let (service, _books) = Enclave::new(Does::Nothing).await.into_parts();
+    let (server, connector) = session(b"h2");
+    let (streams, relay) = Relay::new();
+    let serving = Server::new(server, service).serve(relay, ready(Patience::ForCalls));
+    let serving = tokio::spawn(serving);
+    sleep(Duration::from_millis(100)).await;
+    let (near, far) = duplex(1 << 16);
+    streams.send(far).unwrap();
+    let name = ServerName::try_from(NAME).unwrap();
+    let connected = timeout(Patience::Brief.span(), connector.connect(name, near));
+    let stream = TokioIo::new(connected.await.expect("it is accepted").unwrap());
+    let handshake = http2::handshake(TokioExecutor::new(), stream);
+    let (mut sender, connection) = handshake.await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get(format!("https://{NAME}/nothing-is-here"));
+    let request = request.body(Full::<Bytes>::default()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.headers()["dauth-error"], "INVALID_REQUEST");
+    // It ends by itself, long before its patience does.
+    let ended = timeout(Patience::Brief.span(), serving).await;
+    ended.expect("in time").unwrap().unwrap();
 }
