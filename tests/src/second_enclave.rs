@@ -3,7 +3,7 @@ use std::{
     fs,
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
 };
 
 use dauth_protocol::measurement::Pcr;
@@ -127,6 +127,26 @@ impl SecondEnclave {
         end(&mut self.enclave);
         let _ = fs::remove_file(self.dir.join(FOLDER).join("enclave.sock"));
         self.enclave = spawn(&self.dir, "enclave", "dauth-enclave-sim");
+    }
+
+    /// Kills the enclave and starts it again, with host services at another socket of its folder.
+    pub fn restart_enclave_with_host(&mut self, socket: &str) {
+        let file = self.dir.join(FOLDER).join("enclave.toml");
+        let mut enclave: toml::Table = fs::read_to_string(&file).unwrap().parse().unwrap();
+        enclave["host_socket"] = format!("{FOLDER}/{socket}").into();
+        fs::write(file, enclave.to_string()).unwrap();
+        self.restart_enclave();
+    }
+
+    /// Whether the enclave has not ended.
+    pub fn runs(&mut self) -> bool {
+        self.enclave.try_wait().unwrap().is_none()
+    }
+
+    /// Waits until the enclave has ended, and returns how, and what it said.
+    pub fn wait_until_stopped(&mut self) -> (ExitStatus, String) {
+        let said = self.wait_until_ended();
+        (self.enclave.wait().unwrap(), said)
     }
 
     fn said(&self) -> String {

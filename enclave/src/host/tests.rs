@@ -170,7 +170,7 @@ impl Transport for Raw {
                 while !says.is_empty() && writing.write_all(&says).await.is_ok() {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
-                std::future::pending::<()>().await
+                std::future::pending::<()>().await;
             };
             let listening = async {
                 let mut bytes = [0; 1024];

@@ -6,6 +6,8 @@
     reason = "tests fail by panic"
 )]
 
+mod stop;
+
 use std::{
     collections::BTreeMap,
     fs,
