@@ -104,7 +104,7 @@ fn receipts(stack: &Stack, handle: &str) -> usize {
     assert_eq!(ran.code, 0, "{ran:?}");
     let page: Value = serde_json::from_str(&ran.stdout).unwrap();
     let receipts = page["receipts"].as_array().unwrap().iter();
-    let of_it = receipts.filter(|receipt| receipt["details"]["handle"] == handle);
+    let of_it = receipts.filter(|receipt| receipt["handle"] == handle);
     of_it.count()
 }
 
