@@ -16,7 +16,7 @@ fn instance(host: &Host) -> Finding {
     const NAME: &str = "cpus";
     // What is set aside is offline to the host.
     let online = host.read(ONLINE).map_or(0, |list| count(&list));
-    let aside = host.read(POOL).map_or(0, |list| count(&list));
+    let aside = set_aside(host);
     let total = online + aside;
     if total >= MIN_CPUS {
         Finding::ok(NAME, format!("{total} CPUs"))
@@ -33,7 +33,7 @@ fn instance(host: &Host) -> Finding {
 
 fn pool(host: &Host) -> Finding {
     const NAME: &str = "enclave-cpus";
-    let aside = host.read(POOL).map_or(0, |list| count(&list));
+    let aside = set_aside(host);
     if aside >= MIN_POOL {
         Finding::ok(NAME, format!("{aside} CPUs are set aside"))
     } else {
@@ -46,6 +46,11 @@ fn pool(host: &Host) -> Finding {
             ),
         )
     }
+}
+
+/// How many are set aside for enclaves.
+pub(super) fn set_aside(host: &Host) -> usize {
+    host.read(POOL).map_or(0, |list| count(&list))
 }
 
 /// How many CPUs a list names, as in `1,5-7` (cpuset(7), "List format").

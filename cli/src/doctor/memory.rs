@@ -46,21 +46,19 @@ pub(super) fn huge_pages(host: &Host, eif: Option<&Path>) -> Finding {
             );
         }
     };
-    let needed = image.map_or(MIN_BYTES, |bytes| {
-        bytes.saturating_mul(IMAGE_FACTOR).max(MIN_BYTES)
-    });
+    let needed_mib = image.map_or(MIN_BYTES / MIB, needed_mib);
     let free = free_bytes(host);
     let found = format!(
         "{} MiB are free in huge pages, {} are needed{}",
         free / MIB,
-        needed.div_ceil(MIB),
+        needed_mib,
         if image.is_none() {
             " at least (--eif says how many)"
         } else {
             ""
         }
     );
-    if free >= needed {
+    if free / MIB >= needed_mib {
         return Finding::ok(NAME, found);
     }
     Finding::missing(
@@ -69,9 +67,21 @@ pub(super) fn huge_pages(host: &Host, eif: Option<&Path>) -> Finding {
         format!(
             "set memory_mib in {ALLOCATOR} to {} or more, and: {RESTART}\n\
              an enclave that runs has its share; memory that is fragmented is had by a reboot",
-            needed.div_ceil(MIB)
+            needed_mib
         ),
     )
+}
+
+/// What an enclave of an image needs, in MiB.
+pub(super) fn needed_mib(image_bytes: u64) -> u64 {
+    let bytes = image_bytes.saturating_mul(IMAGE_FACTOR).max(MIN_BYTES);
+    bytes.div_ceil(MIB)
+}
+
+/// What the allocator sets aside, in MiB.
+pub(super) fn allocated_mib(host: &Host) -> u64 {
+    let text = host.read(ALLOCATOR).unwrap_or_default();
+    sum(&text, "memory_mib").unwrap_or(0)
 }
 
 /// Free huge pages of every size (Documentation/admin-guide/mm/hugetlbpage.rst).

@@ -1,4 +1,5 @@
 //! The parent's configuration, and what it names: files, ports, and KMS.
+mod enclaves;
 mod files;
 
 use std::{
@@ -43,6 +44,7 @@ pub(super) async fn examine(host: &Host, file: Option<&Path>) -> Vec<Finding> {
         format!("{} parses", file.display()),
     )];
     findings.extend(files::examine(host, file, &configuration));
+    findings.extend(enclaves::examine(host, &configuration));
     findings.extend(
         addresses(&configuration)
             .into_iter()

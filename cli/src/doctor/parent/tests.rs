@@ -130,6 +130,50 @@ async fn the_keysets_folder_is_the_parents_own() {
     assert!(this.lack().await.contains("state"));
 }
 
+#[tokio::test]
+async fn enclaves_that_the_parent_is_to_start_have_room() {
+    let this = Configured::new();
+    let folder = &this.folder;
+    let nitro_cli = folder.write("nitro-cli", "");
+    let eif = folder.write("x.eif", "");
+    // Sparse: 40 MiB of length.
+    fs::File::create(&eif).unwrap().set_len(40 << 20).unwrap();
+    folder.mode("x.eif", 0o644);
+    let text = fs::read_to_string(&this.config).unwrap();
+    let text = text
+        .replace("enclave = { vsock = { cid = 16 } }\n", "")
+        .replace("listen = { vsock = { peer_cid = 16 } }\n", "");
+    let supervised = |memory_mib: u64| {
+        let text = format!(
+            "{text}[[enclaves]]\nname = 'a'\neif = '{}'\ncpus = 2\nmemory_mib = {memory_mib}\n\
+             [supervisor]\nnitro_cli = '{}'\n",
+            eif.display(),
+            nitro_cli.display(),
+        );
+        fs::write(&this.config, text).unwrap();
+    };
+    let allocate = |mib: u64, cpus: &str| {
+        let text = format!("memory_mib: {mib}\ncpu_count: 4\n");
+        folder.write("etc/nitro_enclaves/allocator.yaml", &text);
+        folder.write("sys/module/nitro_enclaves/parameters/ne_cpus", cpus);
+    };
+    supervised(160);
+    allocate(320, "1-4");
+    for finding in this.found().await {
+        assert_eq!(finding.state, State::Ok, "{finding:?}");
+    }
+    supervised(159);
+    assert!(this.lack().await.contains("its image needs 160"));
+    supervised(160);
+    allocate(319, "1-4");
+    assert!(this.lack().await.contains("160 of 319 MiB"));
+    allocate(320, "1");
+    assert!(this.lack().await.contains("2 of 1 CPUs"));
+    allocate(320, "1-4");
+    fs::remove_file(nitro_cli).unwrap();
+    assert!(this.lack().await.contains("there is no"));
+}
+
 #[test]
 fn a_port_is_free_or_taken_by_the_parent_or_by_another() {
     let folder = Folder::new();
