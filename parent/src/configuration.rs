@@ -36,7 +36,7 @@ pub use process::{AsRoot, Log, Process};
 ///     permit = ["127.0.0.0/8", "::1/128"]
 /// "#;
 /// let configuration: dauth_parent::Configuration = toml::from_str(text).unwrap();
-/// assert_eq!(configuration.ingress.max_connections, 1024);
+/// assert_eq!(configuration.ingress.max_connections, 4096);
 /// assert!(toml::from_str::<dauth_parent::Configuration>(&text.replace("permit", "allow")).is_err());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -292,7 +292,7 @@ impl ConfigurationError {
 }
 
 fn default_ingress_connections() -> usize {
-    1024
+    4096
 }
 
 fn default_host_connections() -> usize {

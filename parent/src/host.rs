@@ -161,7 +161,7 @@ impl HostServices {
             (&Method::GET, paths::KEYSET) => self.keyset.reply(request.headers()).await,
             (&Method::PUT, paths::KEYSET) => self.keyset.put(request, &self.metrics).await,
             (&Method::GET, paths::CREDENTIALS) => self.credentials.reply().await,
-            (&Method::POST, paths::EVENTS) => self.take_events(request).await,
+            (&Method::POST, paths::EVENTS) => self.take_events(member, request).await,
             (&Method::POST, paths::RECEIPTS) => self.pass_receipts(request).await,
             (&Method::POST, paths::METRICS) => lifecycle::take_metrics(member, request).await,
             (&Method::GET, paths::SHUTDOWN) => lifecycle::until_shutdown(member).await,
@@ -210,10 +210,10 @@ impl HostServices {
         }
     }
 
-    async fn take_events(&self, request: Request<Incoming>) -> Reply {
+    async fn take_events(&self, member: &Member, request: Request<Incoming>) -> Reply {
         match collect(request, events::MAX_BATCH_BYTES).await {
             Ok(batch) => {
-                self.events.take(&batch);
+                self.events.take(member.name(), &batch);
                 status(StatusCode::NO_CONTENT)
             }
             Err(refusal) => refusal,

@@ -226,6 +226,3 @@ impl Shared {
         ))
     }
 }
-
-#[cfg(test)]
-mod tests;

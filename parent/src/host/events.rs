@@ -17,9 +17,16 @@ pub(super) const MAX_BATCH_BYTES: usize = 256 * 1024;
 /// Events that wait to be written; further ones are dropped.
 const QUEUE_EVENTS: usize = 1024;
 
+/// One event, and whose.
+#[derive(Debug, PartialEq, Eq)]
+struct Event {
+    enclave: String,
+    json: String,
+}
+
 /// Takes events, and never waits.
 pub struct Events {
-    queue: SyncSender<String>,
+    queue: SyncSender<Event>,
     metrics: Arc<Metrics>,
 }
 
@@ -31,13 +38,14 @@ impl Events {
             .name("events".to_owned())
             .spawn(move || {
                 while let Ok(event) = queue.recv() {
-                    tracing::info!(target: "enclave", "{event}");
+                    let Event { enclave, json } = event;
+                    tracing::info!(target: "enclave", enclave, "{json}");
                 }
             })?;
         Ok(events)
     }
 
-    fn queue(metrics: Arc<Metrics>) -> (Self, Receiver<String>) {
+    fn queue(metrics: Arc<Metrics>) -> (Self, Receiver<Event>) {
         let (sender, receiver) = sync_channel(QUEUE_EVENTS);
         let events = Self {
             queue: sender,
@@ -46,10 +54,15 @@ impl Events {
         (events, receiver)
     }
 
-    /// Takes a batch: one JSON object per line. What is malformed or too much is counted.
-    pub fn take(&self, batch: &[u8]) {
+    /// Takes a batch of an enclave: one JSON object per line. What is malformed or too much is
+    /// counted.
+    pub fn take(&self, enclave: &str, batch: &[u8]) {
         for line in batch.split(|byte| *byte == b'\n').filter(|l| !l.is_empty()) {
-            let queued = parse(line).is_some_and(|event| self.queue.try_send(event).is_ok());
+            let event = parse(line).map(|json| Event {
+                enclave: enclave.to_owned(),
+                json,
+            });
+            let queued = event.is_some_and(|event| self.queue.try_send(event).is_ok());
             Metrics::add(if queued {
                 &self.metrics.events
             } else {
@@ -80,11 +93,12 @@ mod tests {
         let (events, queue) = Events::queue(Arc::clone(&metrics));
         let long = format!("{{\"a\":\"{}\"}}", "x".repeat(MAX_EVENT_BYTES));
         let batch = format!("{{\"event\": \"ready\"}}\n\n[1]\nnot json\n\"text\"\n{long}\n{{}}");
-        events.take(batch.as_bytes());
-        assert_eq!(
-            queue.try_iter().collect::<Vec<_>>(),
-            ["{\"event\":\"ready\"}", "{}"]
-        );
+        events.take("a", batch.as_bytes());
+        let taken = ["{\"event\":\"ready\"}", "{}"].map(|json| Event {
+            enclave: "a".to_owned(),
+            json: json.to_owned(),
+        });
+        assert_eq!(queue.try_iter().collect::<Vec<_>>(), taken);
         assert_eq!(metrics.events.load(Ordering::Relaxed), 2);
         assert_eq!(metrics.events_dropped.load(Ordering::Relaxed), 4);
     }
@@ -93,7 +107,7 @@ mod tests {
     fn a_log_that_nobody_reads_blocks_nothing() {
         let metrics = Arc::new(Metrics::default());
         let (events, _queue) = Events::queue(Arc::clone(&metrics));
-        events.take("{}\n".repeat(QUEUE_EVENTS + 7).as_bytes());
+        events.take("a", "{}\n".repeat(QUEUE_EVENTS + 7).as_bytes());
         assert_eq!(metrics.events_dropped.load(Ordering::Relaxed), 7);
     }
 }

@@ -172,7 +172,8 @@ impl Slot {
         let mut silent_since = None;
         loop {
             let readiness = instance.member().readiness();
-            if readiness == Readiness::Ready && instance.ready_since.is_none() {
+            // Also one that was lost before it was seen to be ready.
+            if readiness != Readiness::Starting && instance.ready_since.is_none() {
                 instance.ready_since = Some(Instant::now());
                 tracing::info!(enclave = %self.name, after = ?instance.since.elapsed(), "ready");
             }
@@ -267,7 +268,11 @@ impl Slot {
     }
 
     /// The enclave that is to run from now on: the same one, or another beside it.
-    async fn upgraded(&mut self, old: Instance, wanted: Enclave) -> Instance {
+    async fn upgraded(&mut self, mut old: Instance, wanted: Enclave) -> Instance {
+        if old.image.is_none() {
+            // An order may come before the first look. What else it finds, the next one does.
+            self.look(&mut old).await;
+        }
         let is_declined = self.declined.as_ref().is_some_and(|d| d.new == wanted);
         if is_declined || !self.is_another(&old, &wanted).await {
             return old;

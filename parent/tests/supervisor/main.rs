@@ -1,0 +1,184 @@
+//! What the supervisor does about enclaves that do not do as they should.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy takes helpers outside #[test] for no tests"
+)]
+
+mod fixture;
+
+use std::fs;
+
+use fixture::Supervised;
+
+#[tokio::test]
+async fn an_enclave_that_dies_is_started_again_under_another_number() {
+    let mut parent = Supervised::start("", |_| {}).await;
+    parent.boots(16).await;
+    parent.until_ready(1).await;
+    parent.dies(16).await;
+    parent.boots(17).await;
+    parent.until_ready(1).await;
+    assert_eq!(parent.asked(), ["run 16", "run 17"]);
+}
+
+#[tokio::test]
+async fn one_in_debug_mode_is_ended() {
+    let parent = Supervised::start("", |folder| {
+        fs::write(folder.join("nitro/flags"), "DEBUG_MODE").unwrap();
+    })
+    .await;
+    parent.until_asked("terminate 16").await;
+    parent.until_asked("run 17").await;
+}
+
+#[tokio::test]
+async fn one_in_debug_mode_serves_where_that_is_wanted() {
+    let mut parent = Supervised::start("debug_mode = \"used\"", |folder| {
+        fs::write(folder.join("nitro/flags"), "DEBUG_MODE").unwrap();
+    })
+    .await;
+    parent.boots(16).await;
+    parent.until_ready(1).await;
+    assert_eq!(parent.asked(), ["run 16"]);
+}
+
+#[tokio::test]
+async fn one_that_does_not_get_ready_is_replaced() {
+    let mut parent = Supervised::start("ready_timeout_s = 1", |_| {}).await;
+    parent.until_asked("terminate 16").await;
+    parent.boots(17).await;
+    parent.until_ready(1).await;
+}
+
+#[tokio::test]
+async fn one_that_runs_and_is_silent_is_replaced() {
+    let mut parent = Supervised::start("silent_timeout_s = 1", |_| {}).await;
+    parent.boots(16).await;
+    parent.until_ready(1).await;
+    parent.loses_its_connection(16).await;
+    parent.until_ready(0).await;
+    parent.until_asked("terminate 16").await;
+    parent.boots(17).await;
+    parent.until_ready(1).await;
+}
+
+#[tokio::test]
+async fn one_whose_connection_comes_back_stays() {
+    let mut parent = Supervised::start("", |_| {}).await;
+    parent.boots(16).await;
+    parent.until_ready(1).await;
+    parent.loses_its_connection(16).await;
+    parent.until_ready(0).await;
+    parent.boots(16).await;
+    parent.until_ready(1).await;
+    assert_eq!(parent.asked(), ["run 16"]);
+}
+
+#[tokio::test]
+async fn a_start_that_fails_is_tried_again() {
+    let mut parent = Supervised::start("", |folder| {
+        fs::write(folder.join("nitro/refusals"), "1\n2\n").unwrap();
+    })
+    .await;
+    parent.boots(18).await;
+    parent.until_ready(1).await;
+    assert_eq!(parent.asked(), ["run 16", "run 17", "run 18"]);
+}
+
+/// It may be running already: a second one of it would be one too many.
+#[tokio::test]
+async fn nothing_is_started_before_it_is_known_what_runs() {
+    let mut parent = Supervised::start("", |folder| {
+        let described = r#"{"EnclaveName":"dauth-e0-20","EnclaveID":"i-20","EnclaveCID":20,
+            "State":"RUNNING","Flags":"NONE","Measurements":{"PCR0":"aa"}}"#;
+        fs::write(folder.join("nitro/20.running"), described).unwrap();
+        fs::write(folder.join("nitro/mute"), "").unwrap();
+    })
+    .await;
+    let asked_twice = || parent.asked().len() >= 2;
+    parent.until("nitro-cli is asked again", asked_twice).await;
+    fs::remove_file(parent.path("nitro/mute")).unwrap();
+    let socket = parent.path("20.host");
+    parent
+        .until("host services of the one found", || socket.exists())
+        .await;
+    parent.adopted(20).await;
+    parent.until_ready(1).await;
+    assert!(parent.asked().iter().all(|asked| asked == "mute"));
+}
+
+#[tokio::test]
+async fn another_image_in_the_same_file_replaces_the_one_that_runs() {
+    let mut parent = Supervised::start("", |_| {}).await;
+    parent.boots(16).await;
+    parent.until_ready(1).await;
+    // Nothing has changed.
+    parent.reload(&["one.eif"]).await;
+    fs::write(parent.path("one.eif"), "bb").unwrap();
+    parent.reload(&["one.eif"]).await;
+    parent.until_asked("run 17").await;
+    // The old one serves until the new one is ready.
+    parent.until_ready(1).await;
+    parent.boots(17).await;
+    assert_eq!(parent.is_told(16).await, "204");
+    fs::remove_file(parent.path("nitro/16.running")).unwrap();
+    parent.until_asked("terminate 16").await;
+    parent.until_ready(1).await;
+    assert_eq!(parent.asked(), ["run 16", "run 17", "terminate 16"]);
+}
+
+#[tokio::test]
+async fn one_that_is_told_to_stop_and_does_not_is_ended() {
+    let mut parent = Supervised::start("drain_timeout_s = 1", |folder| {
+        fs::write(folder.join("two.eif"), "bb").unwrap();
+    })
+    .await;
+    parent.boots(16).await;
+    parent.until_ready(1).await;
+    parent.reload(&["two.eif"]).await;
+    parent.boots(17).await;
+    assert_eq!(parent.is_told(16).await, "204");
+    parent.until_asked("terminate 16").await;
+    parent.until_ready(1).await;
+}
+
+#[tokio::test]
+async fn an_image_that_does_not_get_ready_replaces_none_and_is_not_started_for_it() {
+    let mut parent = Supervised::start("ready_timeout_s = 1", |folder| {
+        fs::write(folder.join("two.eif"), "bb").unwrap();
+    })
+    .await;
+    parent.boots(16).await;
+    parent.until_ready(1).await;
+    parent.reload(&["two.eif"]).await;
+    parent.until_asked("terminate 17").await;
+    parent.until_ready(1).await;
+    // What is started when the old one dies is what is known to serve.
+    parent.dies(16).await;
+    parent.boots(18).await;
+    parent.until_ready(1).await;
+    let runs = fs::read_to_string(parent.path("nitro/18.running")).unwrap();
+    assert!(runs.contains("\"PCR0\":\"aa\""), "{runs}");
+    // The operator may order it once more.
+    fs::write(parent.path("two.eif"), "cc").unwrap();
+    parent.reload(&["two.eif"]).await;
+    parent.boots(19).await;
+    assert_eq!(parent.is_told(18).await, "204");
+}
+
+#[tokio::test]
+async fn enclaves_outlive_their_parent_or_do_not() {
+    let mut parent = Supervised::start("", |_| {}).await;
+    parent.boots(16).await;
+    parent.until_ready(1).await;
+    parent.stop().await;
+    assert_eq!(parent.asked(), ["run 16"]);
+
+    let settings = "at_stop = \"terminate\"\ndrain_timeout_s = 1";
+    let mut parent = Supervised::start(settings, |_| {}).await;
+    parent.boots(16).await;
+    parent.until_ready(1).await;
+    parent.stop().await;
+    assert_eq!(parent.asked(), ["run 16", "terminate 16"]);
+    assert_eq!(parent.is_told(16).await, "204");
+}
