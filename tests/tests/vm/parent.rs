@@ -41,7 +41,9 @@ impl Parent {
              keyset_file = '{0}/keyset.cbor'\n\
              [records]\n\
              control_plane = 'http://127.0.0.1:9'\n\
-             credential_file = '{0}/credential'\n",
+             credential_file = '{0}/credential'\n\
+             [process]\n\
+             as_root = 'permitted'\n",
             folder.display(),
         );
         fs::write(folder.join("parent.toml"), text).unwrap();
