@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use super::{Build, output_of};
+use super::{Build, output_of, reproduce::copy};
 use crate::{
     command::{Failure, run},
     eif_build, packages,
@@ -28,16 +28,22 @@ pub(crate) fn test() -> Result<(), Failure> {
     eif_build::install()?;
     let here = Build::here()?;
     let folder = here.target.with_file_name("oci");
-    let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", folder.display()));
+    let failed = |error: std::io::Error| Failure::new(format!("the OCI build: {error}"));
     fs::create_dir_all(&folder).map_err(failed)?;
     let folder = folder.canonicalize().map_err(failed)?;
     let buildah = Buildah { folder };
     let base = buildah.base_image()?;
     let programs = buildah.folder.join("programs");
     fs::create_dir_all(&programs).map_err(failed)?;
+    // Both stages from one source, or the second would be built again for every edit in between.
+    let source = buildah.folder.join("source");
+    if source.exists() {
+        fs::remove_dir_all(&source).map_err(failed)?;
+    }
+    copy(&here.source, &source)?;
     for (stage, program) in [("enclave", "dauth-enclave"), ("init", "dauth-init")] {
         let image = format!("localhost/dauth-{stage}");
-        buildah.build(&here.source, &base, stage, &image)?;
+        buildah.build(&source, &base, stage, &image)?;
         buildah.take_only(program, &image, &programs)?;
     }
     run(Command::new("sha256sum")

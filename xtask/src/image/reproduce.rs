@@ -46,13 +46,13 @@ fn compare(source: &Path, scratch: &Path) -> Result<(), Failure> {
 }
 
 /// Copies what git knows of, and what it would add.
-fn copy(source: &Path, to: &Path) -> Result<(), Failure> {
+pub(super) fn copy(source: &Path, to: &Path) -> Result<(), Failure> {
     fs::create_dir_all(to).map_err(|e| Failure::new(format!("{}: {e}", to.display())))?;
     let list = ["ls-files", "--cached", "--others", "--exclude-standard"];
     let files = output_of(Command::new("git").args(list).current_dir(source))?;
     let files = files.lines().filter(|file| source.join(file).is_file());
     run(Command::new("cp")
-        .args(["--parents", "--target-directory"])
+        .args(["--parents", "--preserve=timestamps", "--target-directory"])
         .arg(to)
         .args(files.collect::<Vec<_>>())
         .current_dir(source))
