@@ -1,11 +1,6 @@
 //! Dashboard and alert rules: every metric that they name is one that the programs give.
 use std::collections::{BTreeMap, BTreeSet};
 
-use dauth_parent::configuration::HostListener;
-use dauth_protocol::{
-    Code,
-    host::{EnclaveMetrics, METRICS},
-};
 use dauth_tests::{Stack, get, wait_until};
 use serde_json::Value;
 
@@ -105,40 +100,14 @@ fn given_by_a_stack() -> BTreeMap<String, BTreeSet<String>> {
 
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let fetch = |url: String| runtime.block_on(get(url.parse().unwrap()));
-    let config = std::fs::read_to_string(stack.dir().join("parent/config.toml")).unwrap();
-    let config: dauth_parent::Configuration = toml::from_str(&config).unwrap();
-    let Some(HostListener::Unix(host)) = config.host.listen else {
-        panic!("the simulation's host services are not on a unix socket");
-    };
+    // The enclave tells its figures every few seconds.
     let mut parent = String::new();
     wait_until("the parent has the figures of an enclave", || {
-        // As the enclave tells them, which does so every few seconds.
-        runtime.block_on(tell(&stack.dir().join(&host)));
         parent = fetch(file.parent.metrics.clone());
         parent.contains("dauth_enclave_refused_total{")
     });
     let plane = fetch(format!("{}/metrics", file.control_plane.url));
     given(&(parent + &plane))
-}
-
-/// Tells the parent an enclave's figures.
-async fn tell(host: &std::path::Path) {
-    let figures = EnclaveMetrics {
-        refused: [(Code::PolicyDenied, 1)].into(),
-        ..EnclaveMetrics::default()
-    };
-    let stream = tokio::net::UnixStream::connect(host).await.unwrap();
-    let io = hyper_util::rt::TokioIo::new(stream);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
-    tokio::spawn(connection);
-    let body = serde_json::to_vec(&figures).unwrap();
-    let request = http::Request::post(METRICS)
-        .header("host", "parent")
-        .header("content-type", "application/json")
-        .body(http_body_util::Full::new(bytes::Bytes::from(body)))
-        .unwrap();
-    let response = sender.send_request(request).await.unwrap();
-    assert!(response.status().is_success(), "{}", response.status());
 }
 
 #[test]
