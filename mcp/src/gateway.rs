@@ -194,7 +194,7 @@ async fn dispatch(State(gateway): State<Arc<Gateway>>, request: Request) -> Resp
     match outcome {
         Ok(Ok(response)) => axum::Json(response).into_response(),
         Ok(Err(error)) => {
-            tracing::info!("dispatch: {error}");
+            tracing::info!("dispatch: {}", error.why);
             axum::Json(Outcome::failed(&error)).into_response()
         }
         Err(refusal) => {
@@ -204,7 +204,7 @@ async fn dispatch(State(gateway): State<Arc<Gateway>>, request: Request) -> Resp
     }
 }
 
-type Dispatched = Result<Outcome, wire::CallFailed>;
+type Dispatched = Result<Outcome, wire::Unanswered>;
 
 impl Gateway {
     /// The outer error is of the request, the inner one of the call.
@@ -228,14 +228,14 @@ impl Gateway {
         signed.remember(CallersToken(token), now_s, &self.replays)?;
         let caller = Caller::vouched(&verified, token);
         let dispatch = Dispatch::parse(&body)?;
-        let timeout = dispatch.timeout;
+        let (timeout, method) = (dispatch.timeout, dispatch.call.method.clone());
         let calling = async {
             let response = deployment.dispatcher.call(&caller, dispatch.call).await?;
             Outcome::of(response).await
         };
-        Ok(tokio::time::timeout(timeout, calling)
-            .await
-            .unwrap_or(Err(wire::CallFailed::TimedOut)))
+        let called = tokio::time::timeout(timeout, calling).await;
+        let reply = called.unwrap_or(Err(wire::CallFailed::TimedOut));
+        Ok(reply.map_err(|why| wire::Unanswered { why, method }))
     }
 }
 

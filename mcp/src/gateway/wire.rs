@@ -137,6 +137,13 @@ pub(super) enum CallFailed {
     Body,
 }
 
+/// A call that has no reply.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    pub(super) why: CallFailed,
+    pub(super) method: Method,
+}
+
 impl CallFailed {
     pub(super) fn code(&self) -> Code {
         match self {
@@ -146,14 +153,15 @@ impl CallFailed {
         }
     }
 
-    /// Whether the same call may be made again: not, if it may have been made already.
-    fn retryable(&self) -> bool {
+    /// Whether the same call may be made again: where it may have been made already, only with a
+    /// method that is idempotent (RFC 9110 section 9.2.2).
+    fn retryable(&self, method: &Method) -> bool {
         match self {
             CallFailed::Dispatch(DispatchError::Call(CallError::Refused(refusal))) => {
                 refusal.retryable
             }
             CallFailed::Dispatch(DispatchError::Call(CallError::Broken(_)))
-            | CallFailed::TimedOut => false,
+            | CallFailed::TimedOut => self.code().retryable() && method.is_idempotent(),
             CallFailed::Dispatch(_) | CallFailed::Body => self.code().retryable(),
         }
     }
@@ -170,11 +178,12 @@ impl Outcome {
     }
 
     /// A call that has no reply.
-    pub(super) fn failed(failed: &CallFailed) -> Self {
+    pub(super) fn failed(unanswered: &Unanswered) -> Self {
+        let Unanswered { why, method } = unanswered;
         Self::error(ErrorObject {
-            code: failed.code(),
-            message: failed.to_string(),
-            retryable: failed.retryable(),
+            code: why.code(),
+            message: why.to_string(),
+            retryable: why.retryable(method),
         })
     }
 
@@ -241,4 +250,20 @@ fn readable(headers: &HeaderMap) -> BTreeMap<String, String> {
             .or_insert_with(|| value.into_owned());
     }
     readable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_have_been_made_is_made_again_by_idempotent_methods_alone() {
+        let retryable = |method| {
+            let why = CallFailed::TimedOut;
+            let outcome = Outcome::failed(&Unanswered { why, method });
+            serde_json::to_value(outcome).unwrap()["error"]["retryable"] == true
+        };
+        assert!(retryable(Method::GET) && retryable(Method::PUT));
+        assert!(!retryable(Method::POST) && !retryable(Method::PATCH));
+    }
 }

@@ -31,16 +31,15 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub(crate) struct Failed {
     pub(crate) at: Instant,
     pub(crate) code: String,
-    /// Whether the gateway says that the same call may be made again: not where it may have been
-    /// made already.
-    pub(crate) may_repeat: bool,
+    /// What the gateway says of another attempt.
+    pub(crate) retryable: bool,
     message: String,
 }
 
 impl Failed {
-    /// Whether the code is one after which it is worth to try again.
+    /// Whether the caller was told to try again: these calls are idempotent.
     pub(crate) fn is_retryable(&self) -> bool {
-        Code::from_header(&self.code).is_some_and(Code::retryable)
+        self.retryable && Code::from_header(&self.code).is_some_and(Code::retryable)
     }
 }
 
@@ -152,7 +151,7 @@ impl Caller {
         Err(Failed {
             at: Instant::now(),
             code: error["code"].as_str().unwrap_or_default().to_owned(),
-            may_repeat: error["retryable"] == true,
+            retryable: error["retryable"] == true,
             message: reply.to_string(),
         })
     }

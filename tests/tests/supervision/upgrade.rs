@@ -55,6 +55,9 @@ async fn an_upgrade_under_load_fails_no_call() {
     });
     load.goes_on(CALLS).await;
     assert_eq!(supervised.enclave_pids(), serving);
+    wait_until("the enclaves' own figures are there", || {
+        supervised.metric("dauth_enclave_calls_answered_total") > Some(0)
+    });
     let served = load.assert_none_failed().await;
     println!("{served} calls served while images were replaced, and none failed");
     let deaths = supervised.metric("dauth_parent_enclave_deaths_total");
