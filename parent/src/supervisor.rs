@@ -27,6 +27,7 @@ use crate::{
 
 mod adoption;
 mod backoff;
+mod ending;
 mod instance;
 mod nitro_cli;
 mod slot;

@@ -4,12 +4,13 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     task::JoinSet,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
     Shared,
     backoff::Backoff,
+    ending::{END_LOOK, drain, terminate},
     instance::Instance,
     nitro_cli::{Described, NitroCliError},
 };
@@ -19,8 +20,7 @@ use crate::{
     metrics::Metrics,
 };
 
-/// While an enclave is expected to end, it is looked at this often.
-const END_LOOK: Duration = Duration::from_millis(200);
+mod upgrade;
 
 /// The task of one enclave.
 pub(super) struct Slot {
@@ -265,121 +265,5 @@ impl Slot {
             () = sleep(pause) => {}
             changed = self.wanted.changed() => drop(changed),
         }
-    }
-
-    /// The enclave that is to run from now on: the same one, or another beside it.
-    async fn upgraded(&mut self, mut old: Instance, wanted: Enclave) -> Instance {
-        if old.image.is_none() {
-            // An order may come before the first look. What else it finds, the next one does.
-            self.look(&mut old).await;
-        }
-        let is_declined = self.declined.as_ref().is_some_and(|d| d.new == wanted);
-        if is_declined || !self.is_another(&old, &wanted).await {
-            return old;
-        }
-        let upgrading = Arc::clone(&self.shared.upgrading);
-        let Ok(turn) = upgrading.acquire_owned().await else {
-            return old;
-        };
-        tracing::info!(enclave = %self.name, image = %wanted.eif.display(), "upgrade: starts the new enclave");
-        match self.start_and_wait(wanted.clone()).await {
-            Ok(new) => {
-                Metrics::add(&self.shared.metrics.enclave_upgrades);
-                tracing::info!(enclave = %self.name, "upgrade: the new enclave serves, the old one drains");
-                let shared = Arc::clone(&self.shared);
-                self.draining.spawn(async move {
-                    drain(shared, old).await;
-                    drop(turn);
-                });
-                new
-            }
-            Err(error) => {
-                Metrics::add(&self.shared.metrics.enclave_upgrade_failures);
-                tracing::error!(enclave = %self.name, "upgrade: the old enclave stays, for the new one failed: {error}");
-                self.declined = Some(Declined {
-                    new: wanted,
-                    proven: old.enclave.clone(),
-                });
-                old
-            }
-        }
-    }
-
-    /// Whether `wanted` is not what runs: another size, another file, or another image in it.
-    async fn is_another(&self, running: &Instance, wanted: &Enclave) -> bool {
-        if running.enclave != *wanted {
-            return true;
-        }
-        match (&running.image, self.shared.cli.measure(&wanted.eif).await) {
-            (Some(runs), Ok(in_file)) => *runs != in_file,
-            _ => false,
-        }
-    }
-
-    async fn start_and_wait(&self, enclave: Enclave) -> Result<Instance, StartError> {
-        let mut instance = self.start(enclave).await?;
-        let allowed = Duration::from_secs(self.shared.settings.ready_timeout_s);
-        let why = match timeout(allowed, self.until_ready(&mut instance)).await {
-            Ok(None) => {
-                instance.ready_since = Some(Instant::now());
-                return Ok(instance);
-            }
-            Ok(Some(why)) => why,
-            Err(_) => Ailment::NotReady,
-        };
-        terminate(&self.shared, &instance).await;
-        instance.serving.remove_sockets();
-        Err(why.into())
-    }
-
-    /// Why it does not get ready, if it does not.
-    async fn until_ready(&self, instance: &mut Instance) -> Option<Ailment> {
-        let member = Arc::clone(instance.member());
-        let interval = Duration::from_millis(self.shared.settings.health_interval_ms);
-        while member.readiness() != Readiness::Ready {
-            tokio::select! {
-                () = member.until_not(member.readiness()) => {}
-                () = sleep(interval.min(END_LOOK)) => {
-                    if let Some(why) = self.look(instance).await {
-                        return Some(why);
-                    }
-                }
-            }
-        }
-        self.look(instance).await
-    }
-}
-
-/// New connections go elsewhere; the enclave is told to stop, and ended when it has, or when it takes
-/// too long.
-async fn drain(shared: Arc<Shared>, instance: Instance) {
-    let member = instance.member();
-    member.stop();
-    let allowed = Duration::from_secs(shared.settings.drain_timeout_s);
-    let ended = timeout(allowed, until_ended(&shared, &instance)).await;
-    let (enclave, connections) = (member.name(), member.connections());
-    match ended {
-        Ok(()) => tracing::info!(enclave, "drained"),
-        Err(_) => tracing::warn!(enclave, connections, "did not end in time"),
-    }
-    terminate(&shared, &instance).await;
-    instance.serving.remove_sockets();
-}
-
-async fn until_ended(shared: &Shared, instance: &Instance) {
-    loop {
-        let described = shared.cli.describe().await;
-        let runs = |enclave: &Described| enclave.enclave_id == instance.enclave_id;
-        if described.is_ok_and(|described| !described.iter().any(runs)) {
-            return;
-        }
-        sleep(END_LOOK).await;
-    }
-}
-
-/// Ends it, whatever it does. One that has ended already is an error that means nothing.
-async fn terminate(shared: &Shared, instance: &Instance) {
-    if let Err(error) = shared.cli.terminate(&instance.enclave_id).await {
-        tracing::debug!(enclave = instance.member().name(), "terminate: {error}");
     }
 }

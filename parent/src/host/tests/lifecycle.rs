@@ -76,3 +76,34 @@ async fn the_last_metrics_are_kept_and_others_are_none() {
     );
     assert_eq!(stack.member.metrics().unwrap().calls_answered, 8);
 }
+
+/// Any virtual machine of the host can connect to the port.
+#[tokio::test]
+async fn a_peer_is_the_enclave_with_its_context_identifier_or_nobody() {
+    let member = |cid| {
+        let endpoint = Endpoint::Vsock { cid, port: 5000 };
+        Arc::new(Member::new(
+            "a".to_owned(),
+            endpoint,
+            Reach::Supervised(cid),
+            8,
+        ))
+    };
+    let fleet = Arc::new(Fleet::default());
+    let (old, new) = (member(16), member(17));
+    fleet.add(Arc::clone(&old));
+    fleet.add(Arc::clone(&new));
+    let each = Callers::Each(Arc::clone(&fleet));
+    assert!(Arc::ptr_eq(&each.who(Some(16)).unwrap(), &old));
+    assert!(Arc::ptr_eq(&each.who(Some(17)).unwrap(), &new));
+    for stranger in [None, Some(2), Some(3), Some(18)] {
+        assert!(each.who(stranger).is_none(), "{stranger:?}");
+    }
+    // What ended is nobody's.
+    fleet.remove(&old);
+    assert!(each.who(Some(16)).is_none());
+
+    let one = Callers::One(Arc::clone(&new), Some(17));
+    assert!(one.who(Some(17)).is_some());
+    assert!(one.who(Some(16)).is_none() && one.who(None).is_none());
+}

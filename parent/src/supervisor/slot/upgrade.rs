@@ -1,0 +1,99 @@
+//! Another image beside the one that runs, and in its place once it is ready.
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Ailment, Declined, END_LOOK, Slot, StartError};
+use crate::{
+    configuration::Enclave,
+    fleet::Readiness,
+    metrics::Metrics,
+    supervisor::{
+        ending::{drain, terminate},
+        instance::Instance,
+    },
+};
+
+impl Slot {
+    /// The enclave that is to run from now on: the same one, or another beside it.
+    pub(super) async fn upgraded(&mut self, mut old: Instance, wanted: Enclave) -> Instance {
+        if old.image.is_none() {
+            // An order may come before the first look. What else it finds, the next one does.
+            self.look(&mut old).await;
+        }
+        let is_declined = self.declined.as_ref().is_some_and(|d| d.new == wanted);
+        if is_declined || !self.is_another(&old, &wanted).await {
+            return old;
+        }
+        let upgrading = Arc::clone(&self.shared.upgrading);
+        let Ok(turn) = upgrading.acquire_owned().await else {
+            return old;
+        };
+        tracing::info!(enclave = %self.name, image = %wanted.eif.display(), "upgrade: starts the new enclave");
+        match self.start_and_wait(wanted.clone()).await {
+            Ok(new) => {
+                Metrics::add(&self.shared.metrics.enclave_upgrades);
+                tracing::info!(enclave = %self.name, "upgrade: the new enclave serves, the old one drains");
+                let shared = Arc::clone(&self.shared);
+                self.draining.spawn(async move {
+                    drain(shared, old).await;
+                    drop(turn);
+                });
+                new
+            }
+            Err(error) => {
+                Metrics::add(&self.shared.metrics.enclave_upgrade_failures);
+                tracing::error!(enclave = %self.name, "upgrade: the old enclave stays, for the new one failed: {error}");
+                self.declined = Some(Declined {
+                    new: wanted,
+                    proven: old.enclave.clone(),
+                });
+                old
+            }
+        }
+    }
+
+    /// Whether `wanted` is not what runs: another size, another file, or another image in it.
+    async fn is_another(&self, running: &Instance, wanted: &Enclave) -> bool {
+        if running.enclave != *wanted {
+            return true;
+        }
+        match (&running.image, self.shared.cli.measure(&wanted.eif).await) {
+            (Some(runs), Ok(in_file)) => *runs != in_file,
+            _ => false,
+        }
+    }
+
+    async fn start_and_wait(&self, enclave: Enclave) -> Result<Instance, StartError> {
+        let mut instance = self.start(enclave).await?;
+        let allowed = Duration::from_secs(self.shared.settings.ready_timeout_s);
+        let why = match timeout(allowed, self.until_ready(&mut instance)).await {
+            Ok(None) => {
+                instance.ready_since = Some(Instant::now());
+                return Ok(instance);
+            }
+            Ok(Some(why)) => why,
+            Err(_) => Ailment::NotReady,
+        };
+        terminate(&self.shared, &instance).await;
+        instance.serving.remove_sockets();
+        Err(why.into())
+    }
+
+    /// Why it does not get ready, if it does not.
+    async fn until_ready(&self, instance: &mut Instance) -> Option<Ailment> {
+        let member = Arc::clone(instance.member());
+        let interval = Duration::from_millis(self.shared.settings.health_interval_ms);
+        while member.readiness() != Readiness::Ready {
+            tokio::select! {
+                () = member.until_not(member.readiness()) => {}
+                () = sleep(interval.min(END_LOOK)) => {
+                    if let Some(why) = self.look(instance).await {
+                        return Some(why);
+                    }
+                }
+            }
+        }
+        self.look(instance).await
+    }
+}
