@@ -1,4 +1,6 @@
 //! `dauth-control-plane --config FILE`.
+mod systemd;
+
 use std::{
     io::Write as _,
     path::{Path, PathBuf},
@@ -6,7 +8,8 @@ use std::{
 };
 
 use clap::Parser;
-use dauth_control_plane::{Configuration, run};
+use dauth_control_plane::{Configuration, Server};
+use systemd::ServiceManager;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -82,7 +85,10 @@ async fn start(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> 
             _ = terminate.recv() => {}
         }
     };
-    run(configuration, shutdown).await?;
+    let manager = ServiceManager::from_environment()
+        .map_err(|error| format!("NOTIFY_SOCKET cannot be used: {error}"))?;
+    let server = Server::bind(&configuration).await?;
+    server.serve(manager.tell_until(shutdown)).await;
     Ok(())
 }
 

@@ -1,5 +1,9 @@
 //! systemd's units, users and folders.
-use std::{collections::BTreeSet, fs};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use dauth_tests::binary;
 
@@ -89,49 +93,62 @@ fn the_parent_reaches_its_enclaves_and_no_other_device() {
 
 /// A service of `Type=notify` whose program says nothing is killed at each start.
 #[tokio::test]
-async fn a_service_that_is_waited_for_says_that_it_is_ready() {
+async fn services_say_that_they_are_ready_and_alive() {
     for (name, unit, program) in units() {
-        let is_notified = values(&unit, "Type") == ["notify"];
-        assert_eq!(is_notified, program == "dauth-parent", "{name}");
-        assert_eq!(
-            values(&unit, "WatchdogSec").is_empty(),
-            !is_notified,
-            "{name}"
-        );
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    let socket = tokio::net::UnixDatagram::bind(path("notify")).unwrap();
-    fs::write(path("credential"), "credential").unwrap();
-    let configuration = format!(
-        "[ingress]\nlisten = '127.0.0.1:0'\nenclave = {{ unix = '{}' }}\n\
-         [host]\nlisten = {{ unix = '{}' }}\nconfiguration_file = 'none'\nkeyset_file = 'none'\n\
-         [records]\ncontrol_plane = 'http://127.0.0.1:1'\ncredential_file = '{}'\n\
-         [process]\nas_root = 'permitted'\n",
-        path("ingress").display(),
-        path("host").display(),
-        path("credential").display(),
-    );
-    fs::write(path("parent.toml"), configuration).unwrap();
-    let mut parent = tokio::process::Command::new(binary("dauth-parent"))
-        .arg("--config")
-        .arg(path("parent.toml"))
-        .env("NOTIFY_SOCKET", path("notify"))
-        .env("WATCHDOG_USEC", "600000")
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut told = String::new();
-    while !(told.contains("READY=1") && told.contains("WATCHDOG=1")) {
-        let mut datagram = [0; 1024];
-        tokio::select! {
-            received = socket.recv(&mut datagram) => {
-                told += &String::from_utf8_lossy(&datagram[..received.unwrap()]);
+        assert_eq!(values(&unit, "Type"), ["notify"], "{name}");
+        assert_eq!(values(&unit, "WatchdogSec").len(), 1, "{name}");
+        let folder = tempfile::tempdir().unwrap();
+        let socket = tokio::net::UnixDatagram::bind(folder.path().join("notify")).unwrap();
+        let mut service = tokio::process::Command::new(binary(&program))
+            .arg("--config")
+            .arg(configuration(&program, folder.path()))
+            .env("NOTIFY_SOCKET", folder.path().join("notify"))
+            .env("WATCHDOG_USEC", "600000")
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut told = String::new();
+        while !(told.contains("READY=1") && told.contains("WATCHDOG=1")) {
+            let mut datagram = [0; 1024];
+            tokio::select! {
+                received = socket.recv(&mut datagram) => {
+                    told += &String::from_utf8_lossy(&datagram[..received.unwrap()]);
+                }
+                ended = service.wait() => panic!("{name}: {ended:?}: {told}"),
             }
-            ended = parent.wait() => panic!("{ended:?}: {told}"),
         }
+        service.kill().await.unwrap();
     }
-    parent.kill().await.unwrap();
+}
+
+/// A configuration with which a program serves, and everything that it names.
+fn configuration(program: &str, folder: &Path) -> PathBuf {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let text = match program {
+        "dauth-parent" => {
+            fs::write(path("credential"), "credential").unwrap();
+            format!(
+                "[ingress]\nlisten = '127.0.0.1:0'\nenclave = {{ unix = '{}' }}\n\
+                 [host]\nlisten = {{ unix = '{}' }}\nconfiguration_file = 'none'\n\
+                 keyset_file = 'none'\n\
+                 [records]\ncontrol_plane = 'http://127.0.0.1:1'\ncredential_file = '{}'\n\
+                 [process]\nas_root = 'permitted'\n",
+                path("ingress"),
+                path("host"),
+                path("credential"),
+            )
+        }
+        _ => format!(
+            "issuer = 'https://auth.example.com'\nlisten = '127.0.0.1:0'\n\
+             listen_tls = '127.0.0.1:0'\nstate_dir = '{}'\n\
+             enclave = 'https://enclave.example.com'\nhost_credential_sha256 = '{}'\n",
+            path("state"),
+            "0".repeat(64),
+        ),
+    };
+    let file = folder.join("config.toml");
+    fs::write(&file, text).unwrap();
+    file
 }
 
 #[test]
