@@ -18,7 +18,7 @@ const PORT: libc::c_uint = 9000;
 /// What is sent, and comes back.
 const BEAT: u8 = 0xb7;
 /// For sending and for the echo; to connect, the kernel gives two seconds.
-const TIMEOUT_S: libc::time_t = 10;
+const TIMEOUT_S: i64 = 10;
 
 /// Sends the beat and waits for its echo. `cid_file`, when the image has it, names another parent.
 pub(crate) fn beat(cid_file: &Path) -> Result<(), String> {

@@ -94,7 +94,8 @@ impl Machine {
     pub fn connect(&self, port: u32) -> io::Result<UnixStream> {
         let mut stream = UnixStream::connect(Self::vsock_in(&self.folder))?;
         stream.set_read_timeout(Some(TIMEOUT))?;
-        writeln!(stream, "CONNECT {port}")?;
+        // In one piece: the device reads once.
+        stream.write_all(format!("CONNECT {port}\n").as_bytes())?;
         let mut answer = Vec::new();
         while answer.last() != Some(&b'\n') {
             let mut byte = [0];
@@ -203,13 +204,16 @@ const MACHINE: &str = "nitro-enclave,vsock=vsock,acpi=on,id=vm-test,\
                        parent-id=i-0123456789abcdef0";
 
 /// On a busy host, a kernel that measures its clock under emulation may do so for ever: it is told.
+/// So is that the clock can be relied on: compared with ticks that come late, it would be given up for
+/// them, and the guest's time would be wrong by seconds.
 fn unmeasured_cmdline() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let khz = cpus
         .lines()
         .find_map(|line| line.strip_prefix("cpu MHz")?.split_once(':'))
         .and_then(|(_, mhz)| mhz.trim().replace('.', "").parse::<u64>().ok());
-    format!("tsc_early_khz={} reboot=t", khz.unwrap_or(2_500_000))
+    let khz = khz.unwrap_or(2_500_000);
+    format!("tsc_early_khz={khz} tsc=reliable reboot=t")
 }
 
 /// The same command; its process is killed when the thread ends that starts it.

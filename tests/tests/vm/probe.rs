@@ -23,7 +23,7 @@ impl Attester for Probe {
             "public_key": hex::encode(&claims.public_key),
         });
         let mut stream = self.0.connect(PORT).unwrap();
-        writeln!(stream, "{request}").unwrap();
+        stream.write_all(format!("{request}\n").as_bytes()).unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
         let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
