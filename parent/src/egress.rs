@@ -5,11 +5,12 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
+    sync::Arc,
     time::Duration,
 };
 
 use ipnet::IpNet;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
 
 pub mod address;
 pub mod names;
@@ -25,12 +26,17 @@ use crate::configuration;
 /// How many addresses of one name are tried at most.
 const MAX_ADDRESSES: usize = 8;
 
+/// Names that are looked up at one time. The system's resolver has a thread for each, of those that
+/// all else needs as well, and keeps it for as long as a name server is silent.
+const MAX_LOOKUPS: usize = 64;
+
 /// Decides what the enclave may reach, and reaches it.
 pub struct Guard {
     permit: Vec<IpNet>,
     permit_ports: Vec<u16>,
     hosts: Hosts,
     resolver: Resolver,
+    lookups: Arc<Semaphore>,
     resolve_timeout: Duration,
     connect_timeout: Duration,
 }
@@ -86,6 +92,7 @@ impl Guard {
             permit_ports: configuration.permit_ports.clone(),
             hosts,
             resolver: Box::new(|name, port| Box::pin(look_up(name, port))),
+            lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
             resolve_timeout: Duration::from_millis(configuration.resolve_timeout_ms),
             connect_timeout: Duration::from_millis(configuration.connect_timeout_ms),
         })
@@ -166,7 +173,7 @@ impl Guard {
         if let Some(addresses) = self.hosts.addresses(name) {
             return Ok(addresses.to_vec());
         }
-        let looking_up = (self.resolver)(name.clone(), target.port);
+        let looking_up = self.look_up(name, target.port);
         match timeout(self.resolve_timeout, looking_up).await {
             Ok(Ok(addresses)) => Ok(addresses),
             Ok(Err(error)) => {
@@ -175,6 +182,20 @@ impl Guard {
             }
             Err(_) => Err(EgressError::TimedOut(name.clone())),
         }
+    }
+}
+
+impl Guard {
+    /// A lookup has its place until it ends, also after its caller has given up.
+    async fn look_up(&self, name: &str, port: u16) -> io::Result<Vec<IpAddr>> {
+        let place = Arc::clone(&self.lookups).acquire_owned();
+        let place = place.await.map_err(io::Error::other)?;
+        let looking_up = (self.resolver)(name.to_owned(), port);
+        let lookup = tokio::spawn(async move {
+            let _place = place;
+            looking_up.await
+        });
+        lookup.await.map_err(io::Error::other)?
     }
 }
 

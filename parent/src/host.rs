@@ -154,7 +154,7 @@ impl HostServices {
     ) -> Reply {
         let path = request.uri().path().to_owned();
         match (request.method(), path.as_str()) {
-            (&Method::CONNECT, _) => tunnel::open(self, request, &tunnels).await,
+            (&Method::CONNECT, _) => tunnel::open(self, member, request, &tunnels).await,
             (&Method::GET, paths::CONFIGURATION) => self.configuration().await,
             (&Method::GET, paths::ORDER) => self.keyset.order_reply().await,
             (&Method::POST, paths::ORDER_OUTCOME) => self.keyset.take_outcome(request).await,

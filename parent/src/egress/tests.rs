@@ -160,3 +160,29 @@ async fn says_unreachable_when_nobody_listens() {
         "{failed:?}"
     );
 }
+
+/// A name server that never answers: its lookups keep their threads, and get no more of them.
+#[tokio::test(start_paused = true)]
+async fn lookups_that_hang_are_bounded_after_their_callers_have_gone() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let answer = Arc::new(tokio::sync::Notify::new());
+    let (counted, waiting) = (Arc::clone(&asked), Arc::clone(&answer));
+    let mut guard = guard(&[], "");
+    guard.resolver = Box::new(move |_, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let waiting = Arc::clone(&waiting);
+        Box::pin(async move {
+            waiting.notified().await;
+            Ok(vec![])
+        })
+    });
+    for _ in 0..MAX_LOOKUPS + 5 {
+        let refused = guard.connect("silent.test:443").await;
+        assert!(matches!(refused, Err(EgressError::TimedOut(_))));
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), MAX_LOOKUPS);
+    answer.notify_one();
+    let refused = guard.connect("silent.test:443").await;
+    assert!(matches!(refused, Err(EgressError::TimedOut(_))));
+    assert_eq!(asked.load(Ordering::SeqCst), MAX_LOOKUPS + 1);
+}

@@ -13,6 +13,10 @@ use crate::{
     stream::BoxStream,
 };
 
+/// The part of an enclave's connections that cannot become tunnels: whoever makes its calls wait at
+/// their upstreams keeps nobody from records, keys and the order to stop.
+const KEPT_FROM_TUNNELS: usize = 8;
+
 /// One enclave.
 pub(crate) struct Member {
     name: String,
@@ -21,6 +25,7 @@ pub(crate) struct Member {
     state: watch::Sender<State>,
     relayed: AtomicUsize,
     host_connections: Slots,
+    tunnels: Slots,
     metrics: Mutex<Option<EnclaveMetrics>>,
 }
 
@@ -81,6 +86,7 @@ impl Member {
             }),
             relayed: AtomicUsize::new(0),
             host_connections: Slots::new(max_host_connections),
+            tunnels: Slots::new(max_host_connections - max_host_connections / KEPT_FROM_TUNNELS),
             metrics: Mutex::default(),
         }
     }
@@ -178,6 +184,11 @@ impl Member {
     async fn until_order(&self, holds: impl Fn(Order) -> bool) {
         let mut state = self.state.subscribe();
         let _ = state.wait_for(|state| holds(state.order)).await;
+    }
+
+    /// A place for a tunnel, or none.
+    pub(crate) fn tunnel(&self) -> Option<Slot> {
+        self.tunnels.take()
     }
 
     /// A place for a connection to host services.

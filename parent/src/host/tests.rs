@@ -280,6 +280,22 @@ async fn what_is_not_a_host_service_is_refused() {
 }
 
 #[tokio::test]
+async fn tunnels_leave_room_for_everything_else() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = upstream.local_addr().unwrap().to_string();
+    let stack = Stack::start("127.0.0.0/8", 16).await;
+    let mut tunnels = Vec::new();
+    for _ in 0..14 {
+        let reply = stack.connect(&target).await;
+        assert_eq!(reply.status(), 200);
+        tunnels.push(hyper::upgrade::on(reply).await.unwrap());
+    }
+    assert_eq!(stack.connect(&target).await.status(), 503);
+    assert_eq!(stack.get(paths::CONFIGURATION).await.0, 200);
+    drop(tunnels);
+}
+
+#[tokio::test]
 async fn a_tunnel_keeps_its_slot_until_it_ends() {
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = upstream.local_addr().unwrap().to_string();

@@ -10,20 +10,29 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, sync::mpsc};
 
 use super::{HostServices, Reply, problem, status};
-use crate::{egress::EgressError, metrics::Metrics, relay};
+use crate::{egress::EgressError, fleet::Member, metrics::Metrics, relay, slots::Slot};
 
 /// An open connection, and the stream that the enclave's connection is about to become.
 pub(super) struct Tunnel {
     upgrade: OnUpgrade,
     upstream: TcpStream,
+    place: Slot,
 }
 
 /// Answers `CONNECT host:port`; the connection is made before the answer.
 pub(super) async fn open(
     services: &HostServices,
+    member: &Member,
     mut request: Request<Incoming>,
     tunnels: &mpsc::Sender<Tunnel>,
 ) -> Reply {
+    let Some(place) = member.tunnel() else {
+        Metrics::add(&services.metrics.host_refused);
+        return problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this enclave has as many tunnels as it may",
+        );
+    };
     let target = request.uri().authority().map(ToString::to_string);
     let egress = services.egress.now();
     let opened = egress.guard.connect(&target.unwrap_or_default()).await;
@@ -32,7 +41,12 @@ pub(super) async fn open(
         Err(error) => return refuse(&error, &services.metrics),
     };
     let upgrade = hyper::upgrade::on(&mut request);
-    match tunnels.try_send(Tunnel { upgrade, upstream }) {
+    let tunnel = Tunnel {
+        upgrade,
+        upstream,
+        place,
+    };
+    match tunnels.try_send(tunnel) {
         Ok(()) => {
             Metrics::add(&services.metrics.egress_tunnels);
             status(StatusCode::OK)
@@ -62,9 +76,14 @@ fn refuse(error: &EgressError, metrics: &Metrics) -> Reply {
 impl Tunnel {
     /// Relays until either side is done.
     pub(super) async fn run(self, idle: Duration, moved: Arc<AtomicU64>) {
-        match self.upgrade.await {
+        let Self {
+            upgrade,
+            upstream,
+            place: _place,
+        } = self;
+        match upgrade.await {
             Ok(upgraded) => {
-                let ended = relay::relay(TokioIo::new(upgraded), self.upstream, idle, moved).await;
+                let ended = relay::relay(TokioIo::new(upgraded), upstream, idle, moved).await;
                 tracing::debug!(?ended, "tunnel");
             }
             Err(error) => tracing::debug!(%error, "tunnel"),

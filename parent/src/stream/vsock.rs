@@ -10,7 +10,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, unix::AsyncFd};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf, unix::AsyncFd},
+    sync::Semaphore,
+};
 use vsock::{VMADDR_CID_ANY, VsockListener, VsockStream};
 
 /// How much one poll reads at most.
@@ -18,13 +21,20 @@ const READ_BYTES: usize = 16 * 1024;
 
 pub(super) struct Stream(AsyncFd<VsockStream>);
 
+/// Connections that are being made at one time: each has a thread for as long as the kernel waits
+/// for the enclave, and other work needs threads as well.
+static CONNECTING: Semaphore = Semaphore::const_new(128);
+
 /// `VsockStream::connect` blocks for as long as the kernel likes, so it has a thread of its own;
 /// the caller sets the deadline.
 pub(super) async fn connect(cid: u32, port: u32) -> io::Result<Stream> {
-    let stream = tokio::task::spawn_blocking(move || VsockStream::connect_with_cid_port(cid, port))
-        .await
-        .map_err(io::Error::other)??;
-    Stream::new(stream)
+    let place = CONNECTING.acquire().await.map_err(io::Error::other)?;
+    let connecting = tokio::task::spawn_blocking(move || {
+        // Kept to the end, also when the caller has given up.
+        let _place = place;
+        VsockStream::connect_with_cid_port(cid, port)
+    });
+    Stream::new(connecting.await.map_err(io::Error::other)??)
 }
 
 impl Stream {
