@@ -18,7 +18,7 @@ const LOWEST_CID: u32 = 4;
 pub struct Enclave {
     /// Its name in metrics, in the log and, after the supervisor's prefix, at nitro-cli.
     pub name: EnclaveName,
-    /// The image.
+    /// The image. Each in a file of its own: an enclave that dies is started again from its file.
     pub eif: PathBuf,
     /// CPUs that the instance gives up for it; whole cores, hence even numbers on most types.
     pub cpus: u32,

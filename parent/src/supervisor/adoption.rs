@@ -1,10 +1,11 @@
 //! What a former parent left running.
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
     Supervisor,
+    ending::drain,
     instance::Instance,
     nitro_cli::{Described, ImageId},
 };
@@ -17,8 +18,8 @@ use crate::{
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Supervisor {
-    /// Takes over one running enclave for each that is wanted, of the wanted image where there is
-    /// one; ends what else runs of ours.
+    /// Takes over one running enclave for each that is wanted; drains further ones of that name, and
+    /// ends what else runs of ours.
     pub(super) async fn adopt(
         &self,
         found: Vec<Described>,
@@ -38,20 +39,34 @@ impl Supervisor {
         }
         let mut adopted = BTreeMap::new();
         for enclave in enclaves {
-            let mut candidates = ours.remove(&enclave.name).unwrap_or_default();
+            let candidates = ours.remove(&enclave.name).unwrap_or_default();
             let wanted = match candidates.is_empty() {
                 true => continue,
                 false => self.shared.cli.measure(&enclave.eif).await.ok(),
             };
-            // The last started of the wanted image; without one, the last started.
-            candidates.sort_by_key(|c| (wanted.is_some() && c.image() == wanted, c.cid));
-            let chosen = candidates.pop();
-            orphans.append(&mut candidates);
-            if let Some(chosen) = chosen {
-                match self.instance(enclave, chosen.clone(), wanted).await {
-                    Some(instance) => drop(adopted.insert(enclave.name.clone(), instance)),
-                    None => orphans.push(chosen),
+            let mut instances = Vec::new();
+            for candidate in candidates {
+                match self.instance(enclave, &candidate, &wanted).await {
+                    Some(instance) => instances.push(instance),
+                    None => orphans.push(candidate),
                 }
+            }
+            // One that serves, of the wanted image, the last started; in this order.
+            instances.sort_by_key(|instance| {
+                let is_wanted = wanted.is_some() && instance.image == wanted;
+                (
+                    instance.ready_since.is_some(),
+                    is_wanted,
+                    instance.member().cid(),
+                )
+            });
+            if let Some(chosen) = instances.pop() {
+                adopted.insert(enclave.name.clone(), chosen);
+            }
+            // The parent died in the middle of an upgrade: calls go on there.
+            let mut running = self.running.lock().await;
+            for other in instances {
+                running.spawn(drain(Arc::clone(&self.shared), other));
             }
         }
         for orphan in orphans {
@@ -78,8 +93,8 @@ impl Supervisor {
     async fn instance(
         &self,
         enclave: &Enclave,
-        described: Described,
-        wanted: Option<ImageId>,
+        described: &Described,
+        wanted: &Option<ImageId>,
     ) -> Option<Instance> {
         let cid = described.cid;
         let serving = match self.shared.admit(&enclave.name, cid) {
@@ -99,8 +114,8 @@ impl Supervisor {
         tracing::info!(enclave = %enclave.name, cid, "adopted an enclave that runs");
         Some(Instance {
             // An image that cannot be measured now is taken to be the one that runs.
-            image: described.image().or(wanted),
-            enclave_id: described.enclave_id,
+            image: described.image().or_else(|| wanted.clone()),
+            enclave_id: described.enclave_id.clone(),
             enclave: enclave.clone(),
             since: now,
             ready_since,

@@ -144,7 +144,14 @@ impl Supervised {
     /// One that runs already asks when it is to stop.
     pub(crate) async fn adopted(&mut self, cid: u32) {
         let socket = self.path(&format!("{cid}.host"));
-        let mut stream = UnixStream::connect(&socket).await.unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let mut stream = loop {
+            match UnixStream::connect(&socket).await {
+                Ok(stream) => break stream,
+                Err(error) => assert!(Instant::now() < deadline, "{cid}: {error}"),
+            }
+            sleep(POLL).await;
+        };
         let request = b"GET /v1/shutdown HTTP/1.1\r\nhost: parent\r\n\r\n";
         stream.write_all(request).await.unwrap();
         let asking = tokio::spawn(async move {

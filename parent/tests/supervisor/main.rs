@@ -98,10 +98,6 @@ async fn nothing_is_started_before_it_is_known_what_runs() {
     let asked_twice = || parent.asked().len() >= 2;
     parent.until("nitro-cli is asked again", asked_twice).await;
     fs::remove_file(parent.path("nitro/mute")).unwrap();
-    let socket = parent.path("20.host");
-    parent
-        .until("host services of the one found", || socket.exists())
-        .await;
     parent.adopted(20).await;
     parent.until_ready(1).await;
     assert!(parent.asked().iter().all(|asked| asked == "mute"));
@@ -181,4 +177,28 @@ async fn enclaves_outlive_their_parent_or_do_not() {
     parent.stop().await;
     assert_eq!(parent.asked(), ["run 16", "terminate 16"]);
     assert_eq!(parent.is_told(16).await, "204");
+}
+
+/// The former parent died in the middle of an upgrade.
+#[tokio::test]
+async fn of_two_that_run_one_is_adopted_and_the_other_drained() {
+    let mut parent = Supervised::start("", |folder| {
+        for (cid, image) in [(20, "aa"), (21, "zz")] {
+            let described = format!(
+                r#"{{"EnclaveName":"dauth-e0-{cid}","EnclaveID":"i-{cid}","EnclaveCID":{cid},
+                "State":"RUNNING","Flags":"NONE","Measurements":{{"PCR0":"{image}"}}}}"#
+            );
+            fs::write(folder.join(format!("nitro/{cid}.running")), described).unwrap();
+        }
+    })
+    .await;
+    for cid in [20, 21] {
+        parent.adopted(cid).await;
+    }
+    assert_eq!(parent.is_told(21).await, "204");
+    assert_eq!(parent.asked(), [""; 0], "it may end by itself");
+    fs::remove_file(parent.path("nitro/21.running")).unwrap();
+    parent.until_asked("terminate 21").await;
+    parent.until_ready(1).await;
+    assert_eq!(parent.asked(), ["terminate 21"]);
 }
