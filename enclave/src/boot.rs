@@ -151,6 +151,7 @@ pub async fn run(
     )?;
     let server = Server::new(tls.server_config(), service);
     let (events, receipts) = counting;
+    let last_words = events.clone();
     let reporter = Reporter {
         events,
         receipts,
@@ -167,6 +168,8 @@ pub async fn run(
     let served = server.serve(platform.transport, stop).await;
     // Calls have ended, or were cut off: what they left is signed for.
     delivery.finish().await;
+    last_words.note(Event::Stopped);
+    last_words.flush().await;
     meanwhile.shutdown().await;
     served.map_err(BootError::Ingress)
 }

@@ -2,26 +2,14 @@
 //!
 //! There is no free text, so no secret, token or upstream's words can slip in. A parent that does
 //! not read loses events, which are counted; it never blocks a call.
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+mod queue;
 
 use dauth_protocol::{Code, Handle, audit::ReceiptId, host::OrderResult};
 use serde::Serialize;
-use tokio::sync::mpsc;
 
-use crate::{
-    host::{HostServices, ReceiptsRefusal},
-    keyset::KeysetError,
-    metrics::Counts,
-    reencrypt::NotReencrypted,
-};
+pub use queue::Events;
 
-/// Events that wait for the parent.
-const QUEUE_EVENTS: usize = 1024;
-/// Events handed over in one request.
-const BATCH_EVENTS: usize = 128;
+use crate::{host::ReceiptsRefusal, keyset::KeysetError, reencrypt::NotReencrypted};
 
 /// Something that happened.
 #[derive(Clone, Debug, Serialize)]
@@ -117,6 +105,8 @@ pub enum Event {
         /// Why.
         result: OrderResult,
     },
+    /// The enclave was told to stop, and has: calls have ended, or were cut off.
+    Stopped,
     /// Events were lost because the parent did not read.
     Dropped {
         /// How many, since boot.
@@ -173,103 +163,5 @@ impl From<&KeysetError> for KeysetRefusal {
             | KeysetError::Attester(_)
             | KeysetError::Generation => Self::Unavailable,
         }
-    }
-}
-
-/// Takes events without ever blocking.
-#[derive(Clone)]
-pub struct Events {
-    queue: mpsc::Sender<Event>,
-    dropped: Arc<AtomicU64>,
-    counts: Arc<Counts>,
-}
-
-impl Events {
-    /// Starts handing events over to the parent.
-    pub fn start(host: HostServices) -> Self {
-        let (queue, waiting) = mpsc::channel(QUEUE_EVENTS);
-        let dropped = Arc::new(AtomicU64::new(0));
-        tokio::spawn(forward(host, waiting, Arc::clone(&dropped)));
-        Self {
-            queue,
-            dropped,
-            counts: Arc::default(),
-        }
-    }
-
-    /// Notes an event; it is lost and counted when too many wait.
-    pub fn note(&self, event: Event) {
-        self.counts.note(&event);
-        if self.queue.try_send(event).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// What was noted, whether it was lost or not.
-    pub(crate) fn counts(&self) -> &Counts {
-        &self.counts
-    }
-
-    /// How many were lost since boot.
-    pub(crate) fn lost(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
-}
-
-async fn forward(host: HostServices, mut waiting: mpsc::Receiver<Event>, dropped: Arc<AtomicU64>) {
-    let mut batch = Vec::with_capacity(BATCH_EVENTS);
-    let mut told = 0;
-    while waiting.recv_many(&mut batch, BATCH_EVENTS).await > 0 {
-        let handed_over = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-        let total = dropped.load(Ordering::Relaxed);
-        if total != told {
-            batch.push(Event::Dropped { total });
-            told = total;
-        }
-        let mut lines = Vec::new();
-        for event in batch.drain(..) {
-            if serde_json::to_writer(&mut lines, &event).is_ok() {
-                lines.push(b'\n');
-            }
-        }
-        if host.events(lines).await.is_err() {
-            dropped.fetch_add(handed_over, Ordering::Relaxed);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{io, sync::Mutex};
-
-    use tokio::sync::mpsc::UnboundedSender;
-
-    use super::*;
-    use crate::platform::{BoxFuture, BoxStream, Transport};
-
-    /// A parent that takes no stream, and tells when it was asked for one.
-    struct Away(Mutex<UnboundedSender<()>>);
-
-    impl Transport for Away {
-        fn accept(&self) -> BoxFuture<'_, io::Result<BoxStream>> {
-            Box::pin(std::future::pending())
-        }
-
-        fn connect_host(&self) -> BoxFuture<'_, io::Result<BoxStream>> {
-            self.0.lock().unwrap().send(()).unwrap();
-            Box::pin(std::future::ready(Err(io::ErrorKind::NotConnected.into())))
-        }
-    }
-
-    #[tokio::test]
-    async fn each_event_that_is_lost_is_counted() {
-        let (asked, mut was_asked) = mpsc::unbounded_channel();
-        let events = Events::start(HostServices::new(Arc::new(Away(Mutex::new(asked)))));
-        for difference_s in 0..5 {
-            events.note(Event::ClockDisagrees { difference_s });
-        }
-        // On this one thread the task goes on until it waits for more.
-        was_asked.recv().await.unwrap();
-        assert_eq!(events.lost(), 5);
     }
 }

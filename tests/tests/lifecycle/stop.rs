@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use dauth_protocol::measurement::Pcr;
-use dauth_tests::{Request, SecondEnclave, Stack, Upstream};
+use dauth_tests::{Request, SecondEnclave, Stack, Upstream, wait_until};
 use http::Response;
 use http_body_util::Full;
 use serde_json::Value;
@@ -151,6 +151,11 @@ async fn an_enclave_that_is_told_to_stop_ends_its_calls_and_leaves_no_receipt_be
     let (status, said) = second.wait_until_stopped();
     assert!(status.success(), "{status}: {said}");
     assert_eq!(receipts(&stack, &handle), 1);
+    let parent_log = folder.join("parent.log");
+    wait_until("the parent has written what it was told last", || {
+        let log = fs::read_to_string(&parent_log).unwrap();
+        log.contains(r#"{"event":"stopped"}"#)
+    });
     let arrived = upstream.requests();
     let authorization = arrived.last().unwrap().headers["authorization"].clone();
     assert_eq!(authorization, format!("Bearer {SECRET}"));

@@ -141,6 +141,11 @@ impl Books {
         self.delivery.take().unwrap().finish().await;
     }
 
+    /// An event that has come already.
+    pub(crate) fn noted(&mut self) -> Option<Value> {
+        self.noted.try_recv().ok()
+    }
+
     /// The next event.
     pub(crate) async fn event(&mut self) -> Value {
         self.noted.recv().await.unwrap()
