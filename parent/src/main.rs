@@ -16,6 +16,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::interval,
 };
+use tracing_appender::non_blocking::NonBlockingBuilder;
 use tracing_subscriber::{
     EnvFilter, Registry, layer::SubscriberExt, reload, util::SubscriberInitExt,
 };
@@ -81,28 +82,41 @@ SIGHUP reads the configuration again: the log level, [egress], limits and timeou
 once the new one serves. A file with a mistake changes nothing. SIGINT and SIGTERM stop the parent;
 its enclaves run on and the next parent adopts them, unless [supervisor] at_stop = \"terminate\".";
 
+/// Lines that wait to be written.
+const LOG_LINES: usize = 4096;
+
 type LogFilter = reload::Handle<EnvFilter, Registry>;
 
 fn main() -> ExitCode {
+    // Before there is a second thread.
+    if let Err(error) = process::prepare() {
+        return failure(&error);
+    }
     let (filter, log_filter) = reload::Layer::new(environment().unwrap_or_default());
+    // Lines are lost where nobody reads standard error: no connection waits for the log.
+    let (log, _until_written) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LOG_LINES)
+        .finish(std::io::stderr());
     tracing_subscriber::registry()
         .with(filter)
-        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
+        .with(tracing_subscriber::fmt::layer().with_writer(log))
         .init();
     match start(&Arguments::parse(), &log_filter) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Also when RUST_LOG is off. Without a standard error there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "dauth-parent: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => failure(&*error),
     }
+}
+
+/// Tells it also when RUST_LOG is off. Without a standard error there is nobody to tell.
+fn failure(error: &dyn Error) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "dauth-parent: {error}");
+    ExitCode::FAILURE
 }
 
 fn start(arguments: &Arguments, log_filter: &LogFilter) -> Result<(), Box<dyn Error>> {
     let configuration = Configuration::load(&arguments.config)?;
     set_log_level(log_filter, &configuration)?;
-    process::prepare()?;
     let manager = ServiceManager::from_environment()
         .map_err(|error| format!("the service manager's NOTIFY_SOCKET: {error}"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
