@@ -163,6 +163,8 @@ pub async fn run(
         tokio::select! {
             () = shutdown => Patience::Brief,
             () = shutdown::told_by(parent) => Patience::ForCalls,
+            // None ends but by a panic. Without it the enclave would serve under keys of before.
+            _ = meanwhile.join_next() => Patience::Brief,
         }
     };
     let served = server.serve(platform.transport, stop).await;

@@ -37,6 +37,7 @@ pub mod splice;
 pub mod upstream;
 pub mod wipe;
 
+mod in_progress;
 pub mod receipt;
 mod suspension;
 

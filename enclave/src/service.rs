@@ -22,6 +22,7 @@ use crate::{
     event::{Event, Events},
     evidence::EvidenceService,
     host::HostServices,
+    in_progress::{CALLS, InProgress},
     issuer::IssuerKeys,
     keyset::Keeper,
     open::Opener,
@@ -56,6 +57,7 @@ pub struct Service {
     opener: Opener,
     receipts: Receipts,
     suspensions: Suspensions,
+    in_progress: InProgress,
     upstream: Upstream,
     events: Events,
 }
@@ -101,6 +103,7 @@ impl Service {
             opener: Opener::new(host.clone(), reencryptor),
             receipts,
             suspensions: Suspensions::default(),
+            in_progress: InProgress::new(CALLS),
             upstream: Upstream::new(host, Arc::clone(&trust.upstream))?,
             events,
         })

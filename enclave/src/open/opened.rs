@@ -1,7 +1,7 @@
 //! A record that opened and is the caller's.
 use std::sync::Arc;
 
-use dauth_protocol::{Code, Fingerprint, Handle, RecordHeader};
+use dauth_protocol::{Code, Fingerprint, Handle, Owner, RecordHeader};
 use dauth_sealing::{OpenedRecord, RecordKey, Secret};
 
 use super::{CallRequest, ConnectionName, NOT_NAMED, stored::CheckedRecord};
@@ -48,6 +48,11 @@ impl Opened<'_> {
     /// The connection's handle.
     pub(crate) fn handle(&self) -> &Handle {
         &self.record.header.handle
+    }
+
+    /// Whose connection it is.
+    pub(crate) fn owner(&self) -> &Owner {
+        &self.record.header.owner
     }
 
     /// The connection.

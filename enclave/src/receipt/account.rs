@@ -23,6 +23,7 @@ use super::{Entry, Receipts, Subject};
 use crate::{
     clock,
     event::Event,
+    in_progress::Place,
     suspension::{Verdict, Watched},
 };
 
@@ -44,6 +45,8 @@ pub struct Account {
     /// There while a reflection would count.
     watched: Option<Watched>,
     ending: Option<Ending>,
+    /// Among the calls in progress.
+    place: Option<Place>,
 }
 
 impl Arrival {
@@ -84,6 +87,7 @@ impl Account {
             sent: Arc::default(),
             watched: None,
             ending: None,
+            place: None,
         }
     }
 
@@ -109,6 +113,11 @@ impl Account {
     /// From now on a reflection counts against the connection.
     pub(crate) fn watch(&mut self, watched: Watched) {
         self.watched = Some(watched);
+    }
+
+    /// The call is in progress for as long as this account is kept.
+    pub(crate) fn hold(&mut self, place: Place) {
+        self.place = Some(place);
     }
 
     /// The caller is answered by the upstream.

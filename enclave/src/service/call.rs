@@ -69,6 +69,7 @@ impl Service {
         now_s: u64,
     ) -> Result<Response<ScrubbedBody>, Refusal> {
         let connection = opened.connection();
+        account.hold(self.in_progress.begin(opened.owner())?);
         let (call, secret) = self.opener.authorize(opened, now_s)?;
         let limits = call.policy.limits;
         let max_per_hour = limits.max_reflections_per_hour;

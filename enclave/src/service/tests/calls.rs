@@ -11,7 +11,7 @@ use super::{
     enclave::{Asked, Enclave, SECRET},
     *,
 };
-use crate::call::tests::upstreams::Does;
+use crate::{call::tests::upstreams::Does, in_progress::Share};
 
 /// What is wrong with a call.
 #[derive(Clone, Copy)]
@@ -212,4 +212,33 @@ async fn a_suspension_is_of_the_version_whatever_its_policy() {
     let tolerant = enclave.asked(&RecordHeader { policy, ..header });
     let (status, _, _) = called(&mut enclave, &tolerant).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+/// The attack: calls to an upstream that never answers, until nobody else gets a tunnel.
+#[tokio::test]
+async fn an_owner_whose_calls_wait_gets_no_more_than_its_share() {
+    let came = Arc::new(Notify::new());
+    let mut enclave = Enclave::new(Does::Waits(Arc::clone(&came))).await;
+    enclave.admits(Share {
+        all: 2,
+        per_owner: 1,
+    });
+    let asked = enclave.asked(&enclave.header());
+    let mut first = Box::pin(enclave.ask(&asked));
+    tokio::select! {
+        _ = &mut first => panic!("the upstream does not answer"),
+        () = came.notified() => {}
+    }
+    let second = enclave.ask(&asked).await.response;
+    assert_eq!(second.status(), StatusCode::TOO_MANY_REQUESTS);
+    // Its caller leaves, and the call ends.
+    drop(first);
+    loop {
+        tokio::select! {
+            reply = enclave.ask(&asked) => {
+                assert_eq!(reply.response.status(), StatusCode::TOO_MANY_REQUESTS);
+            }
+            () = came.notified() => break,
+        }
+    }
 }

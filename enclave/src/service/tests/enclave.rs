@@ -14,6 +14,7 @@ use super::*;
 use crate::{
     authorize::tests::fixture::*,
     call::tests::upstreams::{BASE_URL, Does, upstream},
+    in_progress::Share,
     issuer::IssuerKeys,
     platform::SharedModule,
     receipt::tests::parent::{Answer, Books},
@@ -74,6 +75,7 @@ impl Enclave {
             opener: Opener::new(host, reencryptor),
             receipts: books.receipts.clone(),
             suspensions: Suspensions::default(),
+            in_progress: InProgress::new(CALLS),
             upstream: upstream(does),
             events,
         };
@@ -83,6 +85,12 @@ impl Enclave {
             service: Arc::new(service),
             proofs: AtomicU64::new(0),
         }
+    }
+
+    /// Calls in progress, from now on.
+    pub(super) fn admits(&mut self, share: Share) {
+        let service = Arc::get_mut(&mut self.service).expect("idle");
+        service.in_progress = InProgress::new(share);
     }
 
     /// The service itself, and the books that it writes.
