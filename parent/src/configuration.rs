@@ -200,6 +200,10 @@ pub struct Records {
 pub struct Egress {
     /// Networks that may be dialled although the guard refuses their kind (private, loopback, …).
     pub permit: Vec<IpNet>,
+    /// Networks that may not be dialled although their addresses are public: those of the operator's
+    /// own hosts. They come before `permit`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<IpNet>,
     /// Ports that may be dialled although they belong to other protocols than HTTP.
     pub permit_ports: Vec<u16>,
     /// Names that are not looked up, in the form of `/etc/hosts`. Their addresses are guarded alike.
@@ -217,6 +221,7 @@ impl Default for Egress {
     fn default() -> Self {
         Self {
             permit: Vec::new(),
+            deny: Vec::new(),
             permit_ports: Vec::new(),
             hosts_file: None,
             resolve_timeout_ms: default_connect_timeout_ms(),

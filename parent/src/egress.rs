@@ -33,6 +33,7 @@ const MAX_LOOKUPS: usize = 64;
 /// Decides what the enclave may reach, and reaches it.
 pub struct Guard {
     permit: Vec<IpNet>,
+    deny: Vec<IpNet>,
     permit_ports: Vec<u16>,
     hosts: Hosts,
     resolver: Resolver,
@@ -64,6 +65,14 @@ pub enum EgressError {
         /// What is wrong with that address.
         kind: Kind,
     },
+    /// The operator has ruled an address of the name out.
+    #[error("{host} is refused: {address} is in [egress] deny")]
+    Denied {
+        /// What was asked for.
+        host: String,
+        /// One of its addresses.
+        address: IpAddr,
+    },
     /// The name has no address.
     #[error("{0} does not resolve to an address")]
     Unresolved(String),
@@ -89,6 +98,7 @@ impl Guard {
         };
         Ok(Self {
             permit: configuration.permit.clone(),
+            deny: configuration.deny.clone(),
             permit_ports: configuration.permit_ports.clone(),
             hosts,
             resolver: Box::new(|name, port| Box::pin(look_up(name, port))),
@@ -132,6 +142,10 @@ impl Guard {
         let mut passed_over = None;
         let mut permitted = Vec::new();
         for address in self.resolve(target).await? {
+            if self.deny.iter().any(|net| net.contains(&address)) {
+                let host = target.host.to_string();
+                return Err(EgressError::Denied { host, address });
+            }
             let refused = |kind| EgressError::Refused {
                 host: target.host.to_string(),
                 address,

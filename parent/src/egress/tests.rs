@@ -86,6 +86,31 @@ async fn a_name_with_one_internal_address_is_refused_in_any_order() {
     assert!(matches!(mapped, Err(EgressError::Refused { .. })));
 }
 
+/// Public addresses of the operator's own, which a caller would reach from within.
+#[tokio::test]
+async fn what_the_operator_denies_is_refused_though_it_is_public_or_permitted() {
+    let configuration = configuration::Egress {
+        permit: vec!["127.0.0.0/8".parse().unwrap()],
+        deny: vec![
+            "2600:1f00::/24".parse().unwrap(),
+            "8.8.8.0/24".parse().unwrap(),
+            "127.0.0.3/32".parse().unwrap(),
+        ],
+        ..configuration::Egress::default()
+    };
+    let guard = Guard::new(&configuration).unwrap();
+    for target in ["[2600:1f18::1]:443", "8.8.8.8:443", "127.0.0.3:443"] {
+        let refused = guard.connect(target).await;
+        assert!(
+            matches!(refused, Err(EgressError::Denied { .. })),
+            "{target}: {refused:?}"
+        );
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let permitted = listener.local_addr().unwrap().to_string();
+    assert!(guard.connect(&permitted).await.is_ok());
+}
+
 #[tokio::test]
 async fn what_dns64_adds_to_a_name_is_passed_over() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

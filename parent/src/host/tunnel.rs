@@ -60,9 +60,10 @@ pub(super) async fn open(
 
 fn refuse(error: &EgressError, metrics: &Metrics) -> Reply {
     let (counter, status) = match error {
-        EgressError::Target(_) | EgressError::Port(_) | EgressError::Refused { .. } => {
-            (&metrics.egress_refused, StatusCode::FORBIDDEN)
-        }
+        EgressError::Target(_)
+        | EgressError::Port(_)
+        | EgressError::Refused { .. }
+        | EgressError::Denied { .. } => (&metrics.egress_refused, StatusCode::FORBIDDEN),
         EgressError::Unresolved(_) | EgressError::Unreachable { .. } => {
             (&metrics.egress_failed, StatusCode::BAD_GATEWAY)
         }
