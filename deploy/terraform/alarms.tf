@@ -9,9 +9,18 @@ locals {
     use-by-another-role     = "The key was used by another role than the enclave's parents have"
     key-changed             = "The key's policy, grants or state were changed"
     use-denied              = "KMS refused a use of the key: an image or a role that its policy does not name"
-    role-changed            = "The parents' role or its trust was changed"
     trail-changed           = "A trail was stopped or changed: the other alarms depend on it"
+    alarms-changed          = "An alarm was changed or silenced: its rule, its target or its topic"
   }
+
+  # Where IAM's events are: alarms-iam.tf. A rule sees its own region alone: each has one that watches the rest.
+  iam_alarms = {
+    role-changed   = "The parents' role or its trust was changed"
+    alarms-changed = "An alarm was changed or silenced: its rule, its target or its topic"
+  }
+
+  rule_names     = jsonencode([for alarm in keys(local.alarms) : "${var.name}-${alarm}"])
+  iam_rule_names = jsonencode([for alarm in keys(local.iam_alarms) : "${var.name}-iam-${alarm}"])
 }
 
 resource "aws_sns_topic" "alarms" {
@@ -56,9 +65,11 @@ resource "aws_cloudwatch_event_rule" "alarms" {
   state = "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"
 
   event_pattern = templatefile("${path.module}/alarms/${each.key}.json", {
-    key_arn   = aws_kms_key.keyset.arn
-    role_arn  = aws_iam_role.parent.arn
-    role_name = aws_iam_role.parent.name
+    key_arn    = aws_kms_key.keyset.arn
+    role_arn   = aws_iam_role.parent.arn
+    role_name  = aws_iam_role.parent.name
+    rule_names = local.rule_names
+    topic_arn  = aws_sns_topic.alarms.arn
   })
 }
 

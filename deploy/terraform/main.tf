@@ -12,6 +12,8 @@ resource "aws_kms_key" "keyset" {
   enable_key_rotation     = true
   # Until the policy is there, KMS's own holds: the account's administrators, and no enclave.
   policy = var.key_policy_file == null ? null : file(var.key_policy_file)
+  # KMS refuses a policy that leaves nobody who can change it, unless told that this is meant.
+  bypass_policy_lockout_safety_check = var.key_policy_locks
 
   lifecycle {
     prevent_destroy = true

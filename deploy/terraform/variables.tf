@@ -13,6 +13,12 @@ variable "key_policy_file" {
   default     = null
 }
 
+variable "key_policy_locks" {
+  description = "Whether key_policy_file is one of `dauth kms-policy --lock`. Once applied, nobody changes it again."
+  type        = bool
+  default     = false
+}
+
 variable "vpc_id" {
   description = "The network of the instance."
   type        = string
@@ -29,9 +35,9 @@ variable "ami_id" {
 }
 
 variable "instance_type" {
-  description = "A Nitro instance with enclaves: four vCPUs at least, neither burstable nor bare metal."
+  description = "A Nitro instance with enclaves, neither burstable nor bare metal. It has enclave_cpus, and a core for the host."
   type        = string
-  default     = "m6i.xlarge"
+  default     = "m6i.2xlarge"
 
   validation {
     condition     = !can(regex("^(t[0-9]|a1|mac|u-)|\\.metal", var.instance_type))
@@ -52,12 +58,18 @@ variable "enclave_memory_mib" {
 }
 
 variable "enclave_cpus" {
-  description = "CPUs set aside for enclaves: an even number with hyper-threading."
+  description = "CPUs set aside for enclaves: an even number with hyper-threading. During an upgrade two images run side by side."
   type        = number
-  default     = 2
+  default     = 4
+}
+
+variable "iam_region" {
+  description = "The region where IAM tells of its changes: us-east-1, us-gov-west-1 or cn-north-1, by partition."
+  type        = string
+  default     = "us-east-1"
 }
 
 variable "alarm_email" {
-  description = "Who is told of an alarm. The address confirms once."
+  description = "Who is told of an alarm. The address confirms once for each of two topics."
   type        = string
 }

@@ -7,6 +7,7 @@ use super::{files, text};
 
 const KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-4000-8000-000000000000";
 const ROLE: &str = "arn:aws:iam::123456789012:role/dauth-parent";
+const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:dauth-alarms";
 
 /// The patterns by name, with the values that Terraform puts in.
 fn patterns() -> BTreeMap<String, Value> {
@@ -18,7 +19,9 @@ fn patterns() -> BTreeMap<String, Value> {
                 .unwrap()
                 .replace("${key_arn}", KEY)
                 .replace("${role_arn}", ROLE)
-                .replace("${role_name}", "dauth-parent");
+                .replace("${role_name}", "dauth-parent")
+                .replace("${rule_names}", "[\"dauth-use-denied\"]")
+                .replace("${topic_arn}", TOPIC);
             assert!(
                 !pattern.contains("${"),
                 "{name}: a value that Terraform does not give"
@@ -199,15 +202,81 @@ fn refusals_and_changes_raise_theirs_and_other_keys_none() {
     assert_eq!(of_another_key, [""; 0]);
 }
 
+/// Whoever silences an alarm is seen, unless he ends this one first: docs/operate.md says so.
 #[test]
-fn every_pattern_is_a_rule_and_every_rule_has_its_pattern() {
+fn changes_of_the_alarms_themselves_raise_theirs() {
+    let of = |service: &str, name: &str, parameters: Value| {
+        raised(|e| {
+            e["source"] = format!("aws.{service}").into();
+            e["detail"]["eventSource"] = format!("{service}.amazonaws.com").into();
+            e["detail"]["eventName"] = name.into();
+            e["detail"]["resources"] = Value::Null;
+            e["detail"]["requestParameters"] = parameters;
+        })
+    };
+    let rule = json!({"name": "dauth-use-denied"});
+    let subscription = format!("{TOPIC}:00000000-0000-4000-8000-000000000000");
+    for (service, name, parameters) in [
+        ("events", "DisableRule", rule.clone()),
+        ("events", "DeleteRule", rule.clone()),
+        ("events", "PutRule", rule),
+        (
+            "events",
+            "RemoveTargets",
+            json!({"rule": "dauth-use-denied", "ids": ["1"]}),
+        ),
+        ("sns", "DeleteTopic", json!({"topicArn": TOPIC})),
+        (
+            "sns",
+            "Unsubscribe",
+            json!({"subscriptionArn": subscription}),
+        ),
+    ] {
+        assert_eq!(of(service, name, parameters), ["alarms-changed"], "{name}");
+    }
+    let other = json!({"name": "other", "topicArn": format!("{TOPIC}-of-another")});
+    assert_eq!(of("events", "DisableRule", other.clone()), [""; 0]);
+    assert_eq!(of("sns", "DeleteTopic", other), [""; 0]);
+}
+
+/// The names in a map of the locals.
+fn listed(map: &str) -> Vec<String> {
     let rules = text("deploy/terraform/alarms.tf");
-    let (_, locals) = rules.split_once("alarms = {\n").unwrap();
+    let (_, locals) = rules.split_once(&format!("\n  {map} = {{\n")).unwrap();
     let (locals, _) = locals.split_once("\n  }").unwrap();
     let mut named: Vec<_> = locals
         .lines()
         .map(|line| line.split_once('=').unwrap().0.trim().to_owned())
         .collect();
     named.sort();
+    named
+}
+
+#[test]
+fn every_pattern_is_a_rule_and_every_rule_has_its_pattern() {
+    let mut named = [listed("alarms"), listed("iam_alarms")].concat();
+    named.sort();
+    named.dedup();
     assert_eq!(named, patterns().into_keys().collect::<Vec<_>>());
+}
+
+/// A rule sees the events of its own region: those of IAM are in one alone.
+#[test]
+fn rules_are_where_their_events_are_and_each_region_watches_its_own() {
+    assert_eq!(listed("iam_alarms"), ["alarms-changed", "role-changed"]);
+    let here = listed("alarms");
+    assert!(here.contains(&"alarms-changed".to_owned()), "{here:?}");
+    for (name, pattern) in patterns() {
+        let is_iams = pattern["source"] == json!(["aws.iam"]);
+        assert_ne!(here.contains(&name), is_iams, "{name}");
+    }
+    let variables = text("deploy/terraform/variables.tf");
+    let (_, region) = variables.split_once("variable \"iam_region\"").unwrap();
+    let (region, _) = region.split_once("\n}").unwrap();
+    assert!(region.ends_with("= \"us-east-1\""), "{region}");
+    let there = text("deploy/terraform/alarms-iam.tf");
+    for block in there.split("\nresource ").skip(1) {
+        let (block, _) = block.split_once("\n}").unwrap();
+        assert!(block.contains("\n  provider = aws.iam_region\n"), "{block}");
+    }
 }

@@ -78,6 +78,8 @@ fn the_key_outlives_a_mistake_and_the_instance_is_one_for_enclaves() {
     };
     let key = block("resource \"aws_kms_key\"");
     assert!(key.contains("prevent_destroy = true"));
+    // Without it KMS refuses a policy of `dauth kms-policy --lock`.
+    assert!(key.contains("bypass_policy_lockout_safety_check = var.key_policy_locks"));
     let instance = block("resource \"aws_instance\"");
     for line in [
         "http_tokens                 = \"required\"",
