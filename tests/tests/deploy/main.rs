@@ -13,6 +13,8 @@ mod chart;
 mod commands;
 mod configurations;
 mod metrics;
+mod secrets;
+mod sizes;
 mod template;
 mod terraform;
 mod units;
