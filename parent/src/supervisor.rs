@@ -30,6 +30,7 @@ mod backoff;
 mod ending;
 mod instance;
 mod nitro_cli;
+mod orphans;
 mod slot;
 
 use instance::{Instance, Serving};
@@ -44,8 +45,29 @@ const DESCRIBE_RETRY: Duration = Duration::from_secs(1);
 /// The supervisor. One task per enclave of the configuration.
 pub(crate) struct Supervisor {
     shared: Arc<Shared>,
+    /// What is to run, as long as it is not known what does.
+    awaiting: Mutex<Awaiting>,
     slots: Mutex<BTreeMap<EnclaveName, watch::Sender<Option<Enclave>>>>,
+    /// Looks for orphans; ends before the slots do, whose enclaves would be orphans.
+    looking: tokio::sync::Mutex<JoinSet<()>>,
     running: tokio::sync::Mutex<JoinSet<()>>,
+}
+
+/// Whether a change may be made, or is to wait until what runs was adopted.
+enum Awaiting {
+    /// It is not known yet what runs. The last change that was ordered meanwhile.
+    Adoption(Option<Vec<Enclave>>),
+    /// Changes are made at once.
+    Nothing,
+}
+
+impl Awaiting {
+    fn take(&mut self) -> Option<Vec<Enclave>> {
+        match self {
+            Self::Adoption(ordered) => ordered.take(),
+            Self::Nothing => None,
+        }
+    }
 }
 
 /// What the tasks have in common.
@@ -81,7 +103,9 @@ impl Supervisor {
         };
         Self {
             shared: Arc::new(shared),
+            awaiting: Mutex::new(Awaiting::Adoption(None)),
             slots: Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
             running: tokio::sync::Mutex::default(),
         }
     }
@@ -90,16 +114,33 @@ impl Supervisor {
     pub(crate) async fn start(&self, enclaves: &[Enclave]) {
         let found = self.found().await;
         self.shared.pass_over(&found);
+        let ordered = self.awaiting().take();
+        let enclaves = ordered.as_deref().unwrap_or(enclaves);
         let mut adopted = self.adopt(found, enclaves).await;
         for enclave in enclaves {
             let first = adopted.remove(&enclave.name);
             self.add(enclave.clone(), first).await;
         }
+        while let Some(enclaves) = self.ordered_or_known() {
+            self.make(&enclaves).await;
+        }
+        let shared = Arc::clone(&self.shared);
+        let looking = async move { shared.keep_ending_orphans().await };
+        self.looking.lock().await.spawn(looking);
     }
 
     /// What is to run from now on: new enclaves are started, those that are not named any more are
-    /// drained and ended, and those of another image replaced.
+    /// drained and ended, and those of another image replaced. All of that once it is known what
+    /// runs: who orders it does not wait for nitro-cli.
     pub(crate) async fn change(&self, enclaves: &[Enclave]) {
+        if let Awaiting::Adoption(ordered) = &mut *self.awaiting() {
+            *ordered = Some(enclaves.to_vec());
+            return;
+        }
+        self.make(enclaves).await;
+    }
+
+    async fn make(&self, enclaves: &[Enclave]) {
         let wanted: BTreeSet<_> = enclaves.iter().map(|enclave| &enclave.name).collect();
         self.slots().retain(|name, slot| {
             let stays = wanted.contains(name);
@@ -122,12 +163,18 @@ impl Supervisor {
 
     /// What becomes of the enclaves when the parent stops.
     pub(crate) async fn stop(&self) {
+        let mut looking = self.looking.lock().await;
+        let has_adopted = !looking.is_empty();
+        looking.shutdown().await;
         let mut running = self.running.lock().await;
         match self.shared.settings.at_stop {
             AtStop::Leave => running.shutdown().await,
             AtStop::Terminate => {
                 self.slots().clear();
                 while running.join_next().await.is_some() {}
+                if has_adopted {
+                    self.shared.end_orphans().await;
+                }
             }
         }
     }
@@ -147,6 +194,20 @@ impl Supervisor {
         let mut running = self.running.lock().await;
         while running.try_join_next().is_some() {}
         running.spawn(slot.keep(first));
+    }
+
+    /// What was ordered meanwhile; once there is nothing, changes are made at once.
+    fn ordered_or_known(&self) -> Option<Vec<Enclave>> {
+        let mut awaiting = self.awaiting();
+        let ordered = awaiting.take();
+        if ordered.is_none() {
+            *awaiting = Awaiting::Nothing;
+        }
+        ordered
+    }
+
+    fn awaiting(&self) -> std::sync::MutexGuard<'_, Awaiting> {
+        self.awaiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn slots(
@@ -198,6 +259,16 @@ impl Shared {
     /// The name at nitro-cli.
     fn name_of(&self, name: &EnclaveName, cid: u32) -> String {
         format!("{}-{name}-{cid}", self.settings.prefix)
+    }
+
+    /// The name of the enclave in the configuration, when this is one of ours.
+    fn name_within(&self, described: &Described) -> Option<EnclaveName> {
+        let rest = described
+            .name
+            .strip_prefix(self.settings.prefix.as_str())?
+            .strip_prefix('-')?;
+        let (name, _cid) = rest.rsplit_once('-')?;
+        EnclaveName::try_from(name.to_owned()).ok()
     }
 
     /// A member of the fleet, and its host services: they are there before the enclave is.

@@ -88,7 +88,8 @@ pub struct Supervisor {
     pub ready_timeout_s: u64,
     /// How long an enclave that runs may be without a connection to its parent.
     pub silent_timeout_s: u64,
-    /// How long an enclave that is to end may take for the calls in progress.
+    /// How long an enclave that is to end may take for the calls in progress: as long as a policy lets
+    /// a call wait for the head of its reply, or it is cut off.
     pub drain_timeout_s: u64,
     /// What becomes of the enclaves when the parent stops.
     pub at_stop: AtStop,
@@ -106,7 +107,7 @@ impl Default for Supervisor {
             command_timeout_s: 60,
             ready_timeout_s: 60,
             silent_timeout_s: 30,
-            drain_timeout_s: 60,
+            drain_timeout_s: 600,
             at_stop: AtStop::Leave,
         }
     }
@@ -265,6 +266,13 @@ mod tests {
         assert!(checked(single).is_ok());
         let half = single.replace("enclave = { vsock = { cid = 16 } }", "");
         assert_eq!(checked(&half).unwrap_err(), InvalidEnclaves::Form);
+    }
+
+    /// A policy may let it wait that long for the head of its reply.
+    #[test]
+    fn an_enclave_that_is_to_end_may_finish_the_longest_call() {
+        let allowed = Supervisor::default().drain_timeout_s;
+        assert!(allowed * 1_000 >= dauth_protocol::limit::MAX_TIMEOUT_MS);
     }
 
     #[test]

@@ -3,12 +3,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{
-    Supervisor,
-    ending::drain,
-    instance::Instance,
-    nitro_cli::{Described, ImageId},
-};
+use super::{Supervisor, ending::drain, instance::Instance, nitro_cli::Described};
 use crate::{
     configuration::{DebugMode, Enclave, EnclaveName},
     stream,
@@ -28,7 +23,7 @@ impl Supervisor {
         let mut ours: BTreeMap<EnclaveName, Vec<Described>> = BTreeMap::new();
         let mut orphans = Vec::new();
         for described in found {
-            let Some(name) = self.name_within(&described) else {
+            let Some(name) = self.shared.name_within(&described) else {
                 continue;
             };
             let is_wanted = enclaves.iter().any(|enclave| enclave.name == name);
@@ -46,7 +41,7 @@ impl Supervisor {
             };
             let mut instances = Vec::new();
             for candidate in candidates {
-                match self.instance(enclave, &candidate, &wanted).await {
+                match self.instance(enclave, &candidate).await {
                     Some(instance) => instances.push(instance),
                     None => orphans.push(candidate),
                 }
@@ -70,19 +65,9 @@ impl Supervisor {
             }
         }
         for orphan in orphans {
-            self.end_orphan(&orphan).await;
+            self.shared.end_orphan(&orphan).await;
         }
         adopted
-    }
-
-    /// The name of the enclave in the configuration, when this is one of ours.
-    fn name_within(&self, described: &Described) -> Option<EnclaveName> {
-        let rest = described
-            .name
-            .strip_prefix(self.shared.settings.prefix.as_str())?
-            .strip_prefix('-')?;
-        let (name, _cid) = rest.rsplit_once('-')?;
-        EnclaveName::try_from(name.to_owned()).ok()
     }
 
     fn is_usable(&self, described: &Described) -> bool {
@@ -90,12 +75,7 @@ impl Supervisor {
         described.is_running() && (may_debug || !described.is_in_debug_mode())
     }
 
-    async fn instance(
-        &self,
-        enclave: &Enclave,
-        described: &Described,
-        wanted: &Option<ImageId>,
-    ) -> Option<Instance> {
+    async fn instance(&self, enclave: &Enclave, described: &Described) -> Option<Instance> {
         let cid = described.cid;
         let serving = match self.shared.admit(&enclave.name, cid) {
             Ok(serving) => serving,
@@ -113,24 +93,13 @@ impl Supervisor {
         });
         tracing::info!(enclave = %enclave.name, cid, "adopted an enclave that runs");
         Some(Instance {
-            // An image that cannot be measured now is taken to be the one that runs.
-            image: described.image().or_else(|| wanted.clone()),
+            // Without a measurement it counts as another image than the wanted one.
+            image: described.image(),
             enclave_id: described.enclave_id.clone(),
             enclave: enclave.clone(),
             since: now,
             ready_since,
             serving,
         })
-    }
-
-    async fn end_orphan(&self, orphan: &Described) {
-        tracing::warn!(
-            name = orphan.name,
-            cid = orphan.cid,
-            "ends an enclave that is not wanted"
-        );
-        if let Err(error) = self.shared.cli.terminate(&orphan.enclave_id).await {
-            tracing::error!(name = orphan.name, "it does not end: {error}");
-        }
     }
 }

@@ -97,8 +97,9 @@ impl Described {
         self.state == "RUNNING"
     }
 
+    /// Whatever is not said to be without it, also where nothing is said.
     pub(super) fn is_in_debug_mode(&self) -> bool {
-        self.flags != "NONE" && !self.flags.is_empty()
+        self.flags != "NONE"
     }
 
     /// The image, by its measurement.

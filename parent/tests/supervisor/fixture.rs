@@ -21,8 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 
 /// Files beside it hold what runs (`CID.running`), what was asked (`asked`), and what it is to say of
-/// flags (`flags`); while `refusals` has lines, each start uses one up and fails; while there is `mute`,
-/// it describes nothing.
+/// flags (`flags`); while `refusals` has lines, each start uses one up and fails; while `garbled` has,
+/// each start uses one up, starts and answers nonsense; while `stubborn` has, each end uses one up and
+/// fails; while there is `mute`, it describes nothing.
 const NITRO_CLI: &str = r#"#!/bin/sh
 cd "$(dirname "$0")" || exit 1
 case $1 in
@@ -36,6 +37,11 @@ run-enclave)
     printf '{"EnclaveName":"%s","EnclaveID":"i-%s","EnclaveCID":%s,"State":"RUNNING","Flags":"%s","Measurements":{"PCR0":"%s"}}' \
         "$9" "$7" "$7" "$(cat flags)" "$(cat "${11}")" > "$7.new"
     mv "$7.new" "$7.running"
+    if [ -s garbled ]; then
+        sed -i 1d garbled
+        echo "[ E51 ]"
+        exit
+    fi
     cat "$7.running" ;;
 describe-enclaves)
     [ -e mute ] && echo mute >> asked && exit 1
@@ -47,6 +53,10 @@ describe-enclaves)
     printf ']' ;;
 terminate-enclave)
     echo "terminate ${3#i-}" >> asked
+    if [ -s stubborn ]; then
+        sed -i 1d stubborn
+        exit 1
+    fi
     rm "${3#i-}.running" ;;
 describe-eif)
     printf '{"Measurements":{"PCR0":"%s"}}' "$(cat "$3")" ;;

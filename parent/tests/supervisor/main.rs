@@ -6,7 +6,7 @@
 
 mod fixture;
 
-use std::fs;
+use std::{fs, path::Path};
 
 use fixture::Supervised;
 
@@ -89,9 +89,7 @@ async fn a_start_that_fails_is_tried_again() {
 #[tokio::test]
 async fn nothing_is_started_before_it_is_known_what_runs() {
     let mut parent = Supervised::start("", |folder| {
-        let described = r#"{"EnclaveName":"dauth-e0-20","EnclaveID":"i-20","EnclaveCID":20,
-            "State":"RUNNING","Flags":"NONE","Measurements":{"PCR0":"aa"}}"#;
-        fs::write(folder.join("nitro/20.running"), described).unwrap();
+        describe(folder, "dauth-e0", 20, r#","Measurements":{"PCR0":"aa"}"#);
         fs::write(folder.join("nitro/mute"), "").unwrap();
     })
     .await;
@@ -101,6 +99,76 @@ async fn nothing_is_started_before_it_is_known_what_runs() {
     parent.adopted(20).await;
     parent.until_ready(1).await;
     assert!(parent.asked().iter().all(|asked| asked == "mute"));
+}
+
+/// The order comes by SIGHUP, and waits for the same answer.
+#[tokio::test]
+async fn a_reload_starts_nothing_before_it_is_known_what_runs() {
+    let mut parent = Supervised::start("", |folder| {
+        describe(folder, "dauth-e0", 20, r#","Measurements":{"PCR0":"aa"}"#);
+        fs::write(folder.join("nitro/mute"), "").unwrap();
+    })
+    .await;
+    parent.until_asked("mute").await;
+    parent.reload(&["one.eif", "one.eif"]).await;
+    let asked = parent.asked().len();
+    let asked_again = || parent.asked().len() > asked + 1;
+    parent.until("nitro-cli is asked again", asked_again).await;
+    fs::remove_file(parent.path("nitro/mute")).unwrap();
+    parent.adopted(20).await;
+    parent.boots(21).await;
+    parent.until_ready(2).await;
+    let mut asked = parent.asked();
+    asked.retain(|asked| asked != "mute");
+    assert_eq!(asked, ["run 21"]);
+}
+
+/// A start whose answer is lost, and an end that fails: both leave one that holds its memory.
+#[tokio::test]
+async fn one_that_is_nobodys_is_ended_and_those_of_others_are_not() {
+    let mut parent = Supervised::start("", |folder| {
+        describe(folder, "other-e0", 5, "");
+        fs::write(folder.join("nitro/garbled"), "1\n").unwrap();
+        fs::write(folder.join("nitro/stubborn"), "1\n2\n").unwrap();
+    })
+    .await;
+    parent.boots(17).await;
+    let orphan = parent.path("nitro/16.running");
+    parent.until("it is ended", || !orphan.exists()).await;
+    parent.until_ready(1).await;
+    let mut asked = parent.asked();
+    asked.sort();
+    let ends = ["terminate 16"; 3];
+    assert_eq!(asked, [&["run 16", "run 17"][..], &ends].concat());
+    assert!(parent.path("nitro/5.running").exists());
+}
+
+#[tokio::test]
+async fn one_that_does_not_end_is_ended_later() {
+    let mut parent = Supervised::start("ready_timeout_s = 1", |folder| {
+        fs::write(folder.join("nitro/stubborn"), "1\n").unwrap();
+    })
+    .await;
+    parent.until_asked("terminate 16").await;
+    let orphan = parent.path("nitro/16.running");
+    parent.until("it is ended", || !orphan.exists()).await;
+    parent.boots(17).await;
+    parent.until_ready(1).await;
+}
+
+#[tokio::test]
+async fn one_of_an_unknown_image_is_replaced() {
+    let mut parent = Supervised::start("", |folder| {
+        describe(folder, "dauth-e0", 20, "");
+    })
+    .await;
+    parent.adopted(20).await;
+    parent.boots(21).await;
+    assert_eq!(parent.is_told(20).await, "204");
+    fs::remove_file(parent.path("nitro/20.running")).unwrap();
+    parent.until_asked("terminate 20").await;
+    parent.until_ready(1).await;
+    assert_eq!(parent.asked(), ["run 21", "terminate 20"]);
 }
 
 #[tokio::test]
@@ -184,11 +252,8 @@ async fn enclaves_outlive_their_parent_or_do_not() {
 async fn of_two_that_run_one_is_adopted_and_the_other_drained() {
     let mut parent = Supervised::start("", |folder| {
         for (cid, image) in [(20, "aa"), (21, "zz")] {
-            let described = format!(
-                r#"{{"EnclaveName":"dauth-e0-{cid}","EnclaveID":"i-{cid}","EnclaveCID":{cid},
-                "State":"RUNNING","Flags":"NONE","Measurements":{{"PCR0":"{image}"}}}}"#
-            );
-            fs::write(folder.join(format!("nitro/{cid}.running")), described).unwrap();
+            let measurements = format!(r#","Measurements":{{"PCR0":"{image}"}}"#);
+            describe(folder, "dauth-e0", cid, &measurements);
         }
     })
     .await;
@@ -201,4 +266,13 @@ async fn of_two_that_run_one_is_adopted_and_the_other_drained() {
     parent.until_asked("terminate 21").await;
     parent.until_ready(1).await;
     assert_eq!(parent.asked(), ["terminate 21"]);
+}
+
+/// One that was started by someone else: a former parent, for instance.
+fn describe(folder: &Path, name: &str, cid: u32, more: &str) {
+    let described = format!(
+        r#"{{"EnclaveName":"{name}-{cid}","EnclaveID":"i-{cid}","EnclaveCID":{cid},
+        "State":"RUNNING","Flags":"NONE"{more}}}"#
+    );
+    fs::write(folder.join(format!("nitro/{cid}.running")), described).unwrap();
 }

@@ -57,6 +57,21 @@ async fn describes_what_runs() {
     assert_eq!(enclave.image(), Some(ImageId("ab".to_owned())));
 }
 
+#[test]
+fn only_what_is_said_to_be_without_debug_mode_is() {
+    for flags in [
+        "",
+        r#""Flags":"","#,
+        r#""Flags":"DEBUG_MODE","#,
+        r#""Flags":"none","#,
+        r#""Flags":"NONE | DEBUG_MODE","#,
+    ] {
+        let described = DESCRIBED.replace(r#""Flags":"NONE","#, flags);
+        let described: Vec<Described> = serde_json::from_str(&described).unwrap();
+        assert!(described.iter().all(Described::is_in_debug_mode), "{flags}");
+    }
+}
+
 #[tokio::test]
 async fn names_every_argument_of_a_start() {
     let script = Script::new(

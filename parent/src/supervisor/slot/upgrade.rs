@@ -53,15 +53,14 @@ impl Slot {
         }
     }
 
-    /// Whether `wanted` is not what runs: another size, another file, or another image in it.
+    /// Whether `wanted` is not what runs: another size, another file, or another image in it. One
+    /// whose image nitro-cli does not tell counts as another; a file that cannot be measured does not.
     async fn is_another(&self, running: &Instance, wanted: &Enclave) -> bool {
         if running.enclave != *wanted {
             return true;
         }
-        match (&running.image, self.shared.cli.measure(&wanted.eif).await) {
-            (Some(runs), Ok(in_file)) => *runs != in_file,
-            _ => false,
-        }
+        let in_file = self.shared.cli.measure(&wanted.eif).await;
+        in_file.is_ok_and(|in_file| running.image.as_ref() != Some(&in_file))
     }
 
     async fn start_and_wait(&self, enclave: Enclave) -> Result<Instance, StartError> {
