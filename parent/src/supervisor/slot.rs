@@ -99,12 +99,12 @@ impl Slot {
                 while self.draining.join_next().await.is_some() {}
                 return;
             };
-            let mut instance = match running.take() {
+            let instance = match running.take() {
                 Some(instance) => self.upgraded(instance, wanted).await,
-                None => match self.start_or_pause(self.proven(wanted)).await {
-                    Some(instance) => instance,
-                    None => continue,
-                },
+                None => self.start_or_pause(self.proven(wanted)).await,
+            };
+            let Some(mut instance) = instance else {
+                continue;
             };
             match self.watch(&mut instance).await {
                 Event::Wanted => {
@@ -133,12 +133,19 @@ impl Slot {
     }
 
     async fn start_or_pause(&mut self, wanted: Enclave) -> Option<Instance> {
+        let started = self.started(wanted).await;
+        if started.is_none() {
+            self.pause(Duration::ZERO).await;
+        }
+        started
+    }
+
+    async fn started(&self, wanted: Enclave) -> Option<Instance> {
         match self.start(wanted).await {
             Ok(instance) => Some(instance),
             Err(error) => {
                 tracing::error!(enclave = %self.name, "cannot start it: {error}");
                 Metrics::add(&self.shared.metrics.enclave_start_failures);
-                self.pause(Duration::ZERO).await;
                 None
             }
         }
@@ -166,7 +173,19 @@ impl Slot {
     }
 
     /// Watches an enclave until it ends, or something else is wanted.
-    async fn watch(&mut self, instance: &mut Instance) -> Event {
+    async fn watch(&self, instance: &mut Instance) -> Event {
+        let mut orders = self.wanted.clone();
+        tokio::select! {
+            changed = orders.changed() => {
+                drop(changed);
+                Event::Wanted
+            }
+            why = self.until_ailing(instance) => Event::Ended(why),
+        }
+    }
+
+    /// Watches an enclave until it is not one to keep.
+    async fn until_ailing(&self, instance: &mut Instance) -> Ailment {
         let interval = Duration::from_millis(self.shared.settings.health_interval_ms);
         let mut next_look = Instant::now();
         let mut silent_since = None;
@@ -182,19 +201,15 @@ impl Slot {
                 false => silent_since.or(Some(Instant::now())),
             };
             if let Some(why) = self.overdue(instance, silent_since) {
-                return Event::Ended(why);
+                return why;
             }
             tokio::select! {
-                changed = self.wanted.changed() => {
-                    drop(changed);
-                    return Event::Wanted;
-                }
                 // A connection that breaks is most often an enclave that died: look at once.
                 () = instance.member().until_not(readiness) => {}
                 () = sleep_until(next_look) => {}
             }
             if let Some(why) = self.look(instance).await {
-                return Event::Ended(why);
+                return why;
             }
             next_look = Instant::now() + interval;
             // One that is lost and still described may be a moment from its end.
@@ -248,14 +263,19 @@ impl Slot {
     /// After the end of an enclave: what is left of it, and a pause.
     async fn bury(&mut self, instance: Instance, why: Ailment) {
         let served = instance.served();
+        self.clear(instance, why).await;
+        self.pause(served).await;
+    }
+
+    /// What is left of an enclave that is not kept.
+    async fn clear(&self, instance: Instance, why: Ailment) {
+        let served = instance.served();
         tracing::error!(enclave = %self.name, ?served, "lost: {why}");
         Metrics::add(&self.shared.metrics.enclave_deaths);
         if why != Ailment::Ended {
             terminate(&self.shared, &instance).await;
         }
         instance.serving.remove_sockets();
-        drop(instance);
-        self.pause(served).await;
     }
 
     /// Shorter when something else is wanted meanwhile.

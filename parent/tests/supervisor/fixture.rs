@@ -122,6 +122,11 @@ impl Supervised {
         asked.lines().map(str::to_owned).collect()
     }
 
+    /// What nitro-cli says of the enclave with this number.
+    pub(crate) fn described(&self, cid: u32) -> String {
+        fs::read_to_string(self.path(&format!("nitro/{cid}.running"))).unwrap()
+    }
+
     pub(crate) async fn until_asked(&self, what: &str) {
         self.until(what, || self.asked().iter().any(|asked| asked == what))
             .await;

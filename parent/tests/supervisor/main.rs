@@ -221,13 +221,55 @@ async fn an_image_that_does_not_get_ready_replaces_none_and_is_not_started_for_i
     parent.dies(16).await;
     parent.boots(18).await;
     parent.until_ready(1).await;
-    let runs = fs::read_to_string(parent.path("nitro/18.running")).unwrap();
+    let runs = parent.described(18);
     assert!(runs.contains("\"PCR0\":\"aa\""), "{runs}");
     // The operator may order it once more.
     fs::write(parent.path("two.eif"), "cc").unwrap();
     parent.reload(&["two.eif"]).await;
     parent.boots(19).await;
     assert_eq!(parent.is_told(18).await, "204");
+}
+
+#[tokio::test]
+async fn one_that_dies_while_its_successor_starts_is_started_again() {
+    let mut parent = Supervised::start("ready_timeout_s = 600", |folder| {
+        fs::write(folder.join("two.eif"), "bb").unwrap();
+    })
+    .await;
+    parent.boots(16).await;
+    parent.until_ready(1).await;
+    parent.reload(&["two.eif"]).await;
+    parent.until_asked("run 17").await;
+    parent.dies(16).await;
+    parent.boots(18).await;
+    parent.until_ready(1).await;
+    assert!(parent.described(18).contains("\"PCR0\":\"aa\""));
+    parent.boots(17).await;
+    assert_eq!(parent.is_told(18).await, "204");
+}
+
+#[tokio::test]
+async fn one_that_dies_while_another_is_replaced_is_started_again() {
+    let mut parent = Supervised::start("ready_timeout_s = 600", |folder| {
+        fs::write(folder.join("two.eif"), "bb").unwrap();
+    })
+    .await;
+    parent.boots(16).await;
+    parent.reload(&["one.eif", "one.eif"]).await;
+    parent.boots(17).await;
+    parent.until_ready(2).await;
+    parent.reload(&["two.eif", "two.eif"]).await;
+    parent.until_asked("run 18").await;
+    let started = parent.path("nitro/18.running");
+    parent.until("it runs", || started.exists()).await;
+    let waits = match parent.described(18).contains("dauth-e0-") {
+        true => 17,
+        false => 16,
+    };
+    parent.dies(waits).await;
+    parent.boots(19).await;
+    parent.until_ready(2).await;
+    assert!(parent.described(19).contains("\"PCR0\":\"aa\""));
 }
 
 #[tokio::test]

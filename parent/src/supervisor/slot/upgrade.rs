@@ -1,7 +1,10 @@
 //! Another image beside the one that runs, and in its place once it is ready.
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{Ailment, Declined, END_LOOK, Slot, StartError};
 use crate::{
@@ -9,47 +12,93 @@ use crate::{
     fleet::Readiness,
     metrics::Metrics,
     supervisor::{
+        backoff::Backoff,
         ending::{drain, terminate},
         instance::Instance,
     },
 };
 
 impl Slot {
-    /// The enclave that is to run from now on: the same one, or another beside it.
-    pub(super) async fn upgraded(&mut self, mut old: Instance, wanted: Enclave) -> Instance {
+    /// The enclave that is to run from now on: the same one, or another beside it. None when both
+    /// are lost.
+    pub(super) async fn upgraded(
+        &mut self,
+        mut old: Instance,
+        wanted: Enclave,
+    ) -> Option<Instance> {
         if old.image.is_none() {
             // An order may come before the first look. What else it finds, the next one does.
             self.look(&mut old).await;
         }
         let is_declined = self.declined.as_ref().is_some_and(|d| d.new == wanted);
         if is_declined || !self.is_another(&old, &wanted).await {
-            return old;
+            return Some(old);
         }
-        let upgrading = Arc::clone(&self.shared.upgrading);
-        let Ok(turn) = upgrading.acquire_owned().await else {
+        let proven = old.enclave.clone();
+        let mut old = Some(old);
+        let in_turn = tokio::select! {
+            in_turn = self.start_in_turn(&wanted) => in_turn,
+            never = self.keep_running(&mut old, &proven) => match never {},
+        };
+        let Some((turn, new)) = in_turn else {
             return old;
         };
-        tracing::info!(enclave = %self.name, image = %wanted.eif.display(), "upgrade: starts the new enclave");
-        match self.start_and_wait(wanted.clone()).await {
+        match new {
             Ok(new) => {
                 Metrics::add(&self.shared.metrics.enclave_upgrades);
                 tracing::info!(enclave = %self.name, "upgrade: the new enclave serves, the old one drains");
-                let shared = Arc::clone(&self.shared);
-                self.draining.spawn(async move {
-                    drain(shared, old).await;
-                    drop(turn);
-                });
-                new
+                if let Some(old) = old {
+                    let shared = Arc::clone(&self.shared);
+                    self.draining.spawn(async move {
+                        drain(shared, old).await;
+                        drop(turn);
+                    });
+                }
+                Some(new)
             }
             Err(error) => {
                 Metrics::add(&self.shared.metrics.enclave_upgrade_failures);
                 tracing::error!(enclave = %self.name, "upgrade: the old enclave stays, for the new one failed: {error}");
                 self.declined = Some(Declined {
                     new: wanted,
-                    proven: old.enclave.clone(),
+                    proven,
                 });
                 old
             }
+        }
+    }
+
+    /// Starts the new enclave when it is this one's turn; not when something else is wanted by then.
+    async fn start_in_turn(
+        &self,
+        wanted: &Enclave,
+    ) -> Option<(OwnedSemaphorePermit, Result<Instance, StartError>)> {
+        let mut orders = self.wanted.clone();
+        let turn = tokio::select! {
+            turn = Arc::clone(&self.shared.upgrading).acquire_owned() => turn.ok()?,
+            changed = orders.changed() => {
+                drop(changed);
+                return None;
+            }
+        };
+        tracing::info!(enclave = %self.name, image = %wanted.eif.display(), "upgrade: starts the new enclave");
+        Some((turn, self.start_and_wait(wanted.clone()).await))
+    }
+
+    /// Watches the enclave that serves until another does, and starts it again when it is lost.
+    async fn keep_running(&self, serving: &mut Option<Instance>, proven: &Enclave) -> Infallible {
+        let mut backoff = Backoff::default();
+        loop {
+            let mut served = Duration::ZERO;
+            if let Some(instance) = serving {
+                let why = self.until_ailing(instance).await;
+                served = instance.served();
+                if let Some(lost) = serving.take() {
+                    self.clear(lost, why).await;
+                }
+            }
+            sleep(backoff.after_death(served)).await;
+            *serving = self.started(proven.clone()).await;
         }
     }
 
