@@ -4,15 +4,22 @@
     reason = "the user database and the calls that change all threads' user are libc's"
 )]
 use std::{
-    ffi::{CString, NulError},
-    fs, io,
+    collections::BTreeSet,
+    ffi::{CStr, CString, NulError},
+    io,
     mem::MaybeUninit,
 };
 
+use identity::{BIND_LOW_PORTS, Identity, User};
+
 use crate::configuration::{AsRoot, Process};
+
+mod identity;
 
 /// More than any entry of a user database has.
 const MAX_ENTRY_BYTES: usize = 64 * 1024;
+/// As many as the kernel lets a process have (`NGROUPS_MAX`).
+const MAX_GROUPS: usize = 65_536;
 
 /// Why the process does not become who it should be.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +49,11 @@ pub enum ProcessError {
         /// Why.
         source: io::Error,
     },
-    /// A thread is still who it was.
-    #[error("this process became {0}, but not in all its threads, or it could become root again")]
+    /// A thread is still who it was, or kept groups or capabilities.
+    #[error(
+        "this process became {0}, but not in all its threads, or it kept groups or capabilities, or it \
+         could become root again"
+    )]
     Incomplete(String),
 }
 
@@ -83,7 +93,13 @@ pub fn become_user(process: &Process) -> Result<(), ProcessError> {
         return Err(ProcessError::UserIsRoot(user.clone()));
     }
     if !is_root {
-        return match all_threads_are(found) {
+        let own = Identity {
+            user: found,
+            // Who started the process gave it these.
+            groups: supplementary_groups().map_err(|e| refused(user, "getgroups", e))?,
+            capabilities: BIND_LOW_PORTS,
+        };
+        return match own.is_of_all_threads() {
             true => Ok(()),
             false => Err(refused(
                 user,
@@ -111,7 +127,12 @@ pub fn become_user(process: &Process) -> Result<(), ProcessError> {
     }
     // SAFETY: as above. It must fail.
     let may_return = unsafe { libc::setresuid(0, 0, 0) } == 0;
-    match !may_return && all_threads_are(found) {
+    let expected = Identity {
+        user: found,
+        groups: groups_of(&name, found.gid),
+        capabilities: 0,
+    };
+    match !may_return && expected.is_of_all_threads() {
         true => Ok(()),
         false => Err(ProcessError::Incomplete(user.clone())),
     }
@@ -123,12 +144,6 @@ fn refused(user: &str, step: &'static str, source: io::Error) -> ProcessError {
         step,
         source,
     }
-}
-
-#[derive(Clone, Copy)]
-struct User {
-    uid: libc::uid_t,
-    gid: libc::gid_t,
 }
 
 fn look_up(user: &str) -> Result<User, ProcessError> {
@@ -157,59 +172,27 @@ fn look_up(user: &str) -> Result<User, ProcessError> {
     }
 }
 
-/// Whether each thread's real, effective, saved and file system user and group are these.
-fn all_threads_are(user: User) -> bool {
-    let Ok(threads) = fs::read_dir("/proc/self/task") else {
-        return false;
-    };
-    threads.into_iter().all(|thread| {
-        let status = thread.and_then(|thread| fs::read_to_string(thread.path().join("status")));
-        status.is_ok_and(|status| is_of(&status, user))
-    })
+/// The groups that the group database gives a user, and its own.
+fn groups_of(name: &CStr, gid: libc::gid_t) -> BTreeSet<libc::gid_t> {
+    let mut groups = vec![0; MAX_GROUPS];
+    let mut count = libc::c_int::try_from(groups.len()).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the name is a string with its NUL; the list is as long as it says.
+    let listed =
+        unsafe { libc::getgrouplist(name.as_ptr(), gid, groups.as_mut_ptr(), &raw mut count) };
+    // None that a process has: it has the user's own at least.
+    groups.truncate(usize::try_from(listed).unwrap_or(0));
+    groups.into_iter().collect()
 }
 
-fn is_of(status: &str, user: User) -> bool {
-    let has = |field: &str, id: u32| {
-        let line = status.lines().find_map(|line| line.strip_prefix(field));
-        let ids: Vec<_> = line.unwrap_or_default().split_whitespace().collect();
-        ids.len() == 4 && ids.iter().all(|found| *found == id.to_string())
-    };
-    has("Uid:", user.uid) && has("Gid:", user.gid)
+/// Those of this thread.
+fn supplementary_groups() -> io::Result<BTreeSet<libc::gid_t>> {
+    let mut groups = vec![0; MAX_GROUPS];
+    let count = libc::c_int::try_from(groups.len()).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the list is as long as it says.
+    let listed = unsafe { libc::getgroups(count, groups.as_mut_ptr()) };
+    groups.truncate(usize::try_from(listed).map_err(|_| io::Error::last_os_error())?);
+    Ok(groups.into_iter().collect())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_one_of_the_four_ids_counts() {
-        let user = User { uid: 7, gid: 8 };
-        let status = |uids, gids| format!("Name:\tx\nUid:\t{uids}\nGid:\t{gids}\n");
-        assert!(is_of(&status("7\t7\t7\t7", "8\t8\t8\t8"), user));
-        for (uids, gids) in [
-            ("7\t7\t0\t7", "8\t8\t8\t8"),
-            ("0\t7\t7\t7", "8\t8\t8\t8"),
-            ("7\t7\t7\t7", "8\t8\t8\t0"),
-            ("7\t7\t7", "8\t8\t8\t8"),
-        ] {
-            assert!(!is_of(&status(uids, gids), user), "{uids} {gids}");
-        }
-        assert!(!is_of("", user));
-    }
-
-    #[test]
-    fn users_that_cannot_be_become_are_named() {
-        let process = |user: &str| Process {
-            user: Some(user.to_owned()),
-            as_root: AsRoot::Permitted,
-        };
-        for (user, words) in [
-            ("root", "root is root"),
-            ("no-such-user", "no user no-such-user"),
-        ] {
-            let message = become_user(&process(user)).unwrap_err().to_string();
-            assert!(message.contains(words), "{message}");
-        }
-        assert!(become_user(&process("a\0b")).is_err());
-    }
-}
+mod tests;
