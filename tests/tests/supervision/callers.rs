@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use tokio::{net::TcpStream, task::JoinSet, time::sleep};
 
 /// How long further calls may take on a busy machine.
-const PROGRESS_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const PROGRESS_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 /// Between the calls of one caller.
 const PAUSE: Duration = Duration::from_millis(5);

@@ -7,10 +7,14 @@ use dauth_dispatch::{CallBody, CallRequest};
 use dauth_protocol::{Handle, Injection, Rule, policy::Limits};
 use dauth_tests::{Stack, wait_until};
 use http::{HeaderMap, Method};
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use crate::{
-    callers::{Callers, Failed},
+    callers::{Callers, Failed, PROGRESS_TIMEOUT},
     fixture::{Supervised, connection, kill, section, wait_until_idle},
 };
 
@@ -31,6 +35,7 @@ async fn a_parent_that_is_killed_adopts_its_enclaves_and_no_record_is_lost() {
     connectors.has_made(CONNECTIONS).await;
 
     for _ in 0..2 {
+        connectors.go_on(CONNECTIONS);
         supervised.kill_parent();
         supervised.start_parent();
         supervised.wait_until_ready(2);
@@ -113,27 +118,30 @@ async fn a_parent_may_end_its_enclaves_when_it_stops() {
     wait_until("the enclaves end", || supervised.described().is_empty());
 }
 
-/// Owners that connect again and again, and keep the handles that they were given.
+/// Owners that connect until there are as many connections as are wanted, fewer than an owner may
+/// have, and keep the handles that they were given.
 struct Connectors {
-    stop: watch::Sender<bool>,
+    wanted: Arc<Semaphore>,
+    goal: usize,
     made: watch::Receiver<usize>,
     tasks: JoinSet<Vec<Handle>>,
 }
 
 impl Connectors {
     fn start(count: usize, supervised: &Supervised, base_url: &str) -> Self {
-        let (stop, stopped) = watch::channel(false);
+        let wanted = Arc::new(Semaphore::new(0));
         let (count_made, made) = watch::channel(0);
         let count_made = Arc::new(count_made);
         let mut tasks = JoinSet::new();
         for _ in 0..count {
             let (owner, base_url) = (owner(supervised), base_url.to_owned());
-            let (stopped, count_made) = (stopped.clone(), Arc::clone(&count_made));
+            let (wanted, count_made) = (Arc::clone(&wanted), Arc::clone(&count_made));
             tasks.spawn(async move {
                 let mut handles = Vec::new();
-                while !*stopped.borrow() {
-                    // One that fails was promised nothing.
+                while let Ok(one) = wanted.acquire().await {
+                    // One that fails was promised nothing, and is tried again.
                     if let Ok(handle) = connect(&owner, &base_url).await {
+                        one.forget();
                         handles.push(handle);
                         count_made.send_modify(|made| *made += 1);
                     }
@@ -142,17 +150,31 @@ impl Connectors {
                 handles
             });
         }
-        Self { stop, made, tasks }
+        Self {
+            wanted,
+            goal: 0,
+            made,
+            tasks,
+        }
     }
 
-    /// Waits for so many more.
+    /// So many more are wanted.
+    fn go_on(&mut self, count: usize) {
+        self.goal += count;
+        self.wanted.add_permits(count);
+    }
+
+    /// Waits for those that are wanted, and so many more.
     async fn has_made(&mut self, count: usize) {
-        let goal = *self.made.borrow() + count;
-        self.made.wait_for(|made| *made >= goal).await.unwrap();
+        self.go_on(count);
+        let goal = self.goal;
+        let made = self.made.wait_for(|made| *made >= goal);
+        let made = timeout(PROGRESS_TIMEOUT, made).await;
+        made.expect("connections are not made").unwrap();
     }
 
     async fn stop(mut self) -> Vec<Handle> {
-        self.stop.send_replace(true);
+        self.wanted.close();
         let mut handles = Vec::new();
         while let Some(made) = self.tasks.join_next().await {
             handles.extend(made.unwrap());
