@@ -169,8 +169,7 @@ impl Connectors {
         self.go_on(count);
         let goal = self.goal;
         let made = self.made.wait_for(|made| *made >= goal);
-        let made = timeout(PROGRESS_TIMEOUT, made).await;
-        made.expect("connections are not made").unwrap();
+        timeout(PROGRESS_TIMEOUT, made).await.unwrap().unwrap();
     }
 
     async fn stop(mut self) -> Vec<Handle> {
