@@ -35,8 +35,8 @@ impl Alphabet {
         let mut of_forms = forms.clone().flatten().copied();
         of_forms.clone().for_each(&mut add);
         let is_free = |byte: u8| match byte {
-            // They are no indentation where forms have them.
-            b' ' | b'\t' => !of_forms.clone().any(|of_form| of_form == byte),
+            // It is no indentation where forms have it.
+            b' ' => !of_forms.clone().any(|of_form| of_form == byte),
             _ => !has.get(usize::from(byte)).is_some_and(|has| *has),
         };
         Self {

@@ -38,7 +38,8 @@ impl Stops {
     /// Those for which `is_free` holds: nothing that forms consist of has them.
     pub(in crate::scrub) fn new(is_free: impl Fn(u8) -> bool) -> Self {
         let mask_if = |holds: bool| if holds { u64::MAX } else { 0 };
-        let other = (0..=u8::MAX).rev().find(|byte| is_free(*byte));
+        // No blank: one may be indentation, and then it ends nothing.
+        let other = (b'!'..=u8::MAX).rev().find(|byte| is_free(*byte));
         let mut bytes = [[other.unwrap_or_default(); LANE_BYTES]; STOPS];
         let frequent = FREQUENT.iter().filter(|byte| is_free(**byte));
         for (place, byte) in bytes.iter_mut().zip(frequent) {
@@ -163,6 +164,12 @@ mod tests {
             ..expected
         };
         assert_eq!(Masks::of(&block, &stops, Lines::Text), only_colons);
+        let stops = Stops::new(|byte| byte == b' ');
+        let only_blanks = Masks {
+            stops: 0,
+            ..expected
+        };
+        assert_eq!(Masks::of(&block, &stops, Lines::Text), only_blanks);
         let stops = Stops::new(|_| false);
         assert_eq!(Masks::of(&block, &stops, Lines::Text).stops, 0);
     }
