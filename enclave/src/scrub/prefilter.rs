@@ -3,6 +3,7 @@
 //! Wherever a form of at least 15 bytes stands, it covers eight bytes whose offset in the text is a
 //! multiple of eight, and they begin at one of its own first eight offsets. So it is enough to know
 //! the eight blocks at those offsets of each form, and to look at every eighth offset of the text.
+//! Where all forms have at least 23 bytes, sixteen blocks and every sixteenth offset are enough.
 use zeroize::Zeroize;
 
 use super::work;
@@ -10,8 +11,8 @@ use super::work;
 /// How much is compared at once.
 const BLOCK_BYTES: usize = size_of::<u64>();
 
-/// A shorter form may stand without covering a whole block.
-const MIN_FORM_BYTES: usize = 2 * BLOCK_BYTES - 1;
+/// How far apart the offsets are that are looked at: the less often, the more has to be known.
+const STRIDES: [usize; 2] = [16, 8];
 
 /// 32,768 bits: of a text without a form, about one block in three hundred has a bit that is set by
 /// the hundred blocks of a usual secret.
@@ -29,6 +30,8 @@ pub(super) struct Prefilter {
     /// Forms that are too short to be excluded.
     short: Vec<usize>,
     forms: usize,
+    /// One of [`STRIDES`].
+    stride: usize,
 }
 
 /// Eight bytes of a form, folded.
@@ -43,20 +46,22 @@ pub(super) struct Candidates(Vec<bool>);
 
 impl Prefilter {
     /// Of `forms`, which are numbered in their order.
-    pub(super) fn new<'f>(forms: impl ExactSizeIterator<Item = &'f [u8]>) -> Self {
+    pub(super) fn new<'f>(forms: impl ExactSizeIterator<Item = &'f [u8]> + Clone) -> Self {
         let count = forms.len();
+        let stride = stride(forms.clone());
         let mut prefilter = Self {
             bits: Box::new([0; WORDS]),
             // With room for all: growing would leave blocks behind.
-            blocks: Vec::with_capacity(count * BLOCK_BYTES),
+            blocks: Vec::with_capacity(count * stride),
             short: Vec::new(),
             forms: count,
+            stride,
         };
         for (number, form) in forms.enumerate() {
-            if form.len() < MIN_FORM_BYTES {
-                prefilter.short.push(number);
-            } else {
+            if covers_a_block(form, stride) {
                 prefilter.add(number, form);
+            } else {
+                prefilter.short.push(number);
             }
         }
         prefilter.blocks.sort_unstable();
@@ -64,7 +69,8 @@ impl Prefilter {
     }
 
     fn add(&mut self, form: usize, bytes: &[u8]) {
-        for block in bytes.windows(BLOCK_BYTES).take(BLOCK_BYTES) {
+        let blocks = bytes.windows(BLOCK_BYTES).map_while(<[u8]>::first_chunk);
+        for block in blocks.take(self.stride) {
             let bytes = folded(block);
             let (word, bit) = place(bytes);
             if let Some(word) = self.bits.get_mut(word) {
@@ -82,7 +88,8 @@ impl Prefilter {
         for form in &self.short {
             candidates.mark(*form, self.forms);
         }
-        for block in text.chunks_exact(BLOCK_BYTES) {
+        let blocks = text.chunks(self.stride).map_while(<[u8]>::first_chunk);
+        for block in blocks {
             let bytes = folded(block);
             let (word, bit) = place(bytes);
             if self.bits.get(word).is_some_and(|word| word & bit != 0) {
@@ -133,9 +140,24 @@ impl Candidates {
     }
 }
 
-fn folded(block: &[u8]) -> u64 {
-    let bytes = block.try_into().unwrap_or_default();
-    u64::from_le_bytes(bytes) | FOLD
+/// The largest with which no more forms are too short than with any other.
+fn stride<'f>(forms: impl Iterator<Item = &'f [u8]> + Clone) -> usize {
+    let [large, small] = STRIDES;
+    let mut not_too_short = forms.filter(|form| covers_a_block(form, small));
+    if not_too_short.all(|form| covers_a_block(form, large)) {
+        large
+    } else {
+        small
+    }
+}
+
+/// Whether a form has a block at a multiple of `stride`, wherever it stands.
+fn covers_a_block(form: &[u8], stride: usize) -> bool {
+    form.len() >= stride + BLOCK_BYTES - 1
+}
+
+fn folded(block: &[u8; BLOCK_BYTES]) -> u64 {
+    u64::from_le_bytes(*block) | FOLD
 }
 
 /// Where the bit of a block is. The factor is 2^64 divided by the golden ratio.
@@ -161,14 +183,23 @@ mod tests {
 
     #[test]
     fn marks_a_form_wherever_it_stands_in_either_case() {
-        let form = b"abcdefghij-klmn";
-        assert_eq!(form.len(), MIN_FORM_BYTES);
-        for before in 0..24 {
-            for text in [form.to_vec(), form.to_ascii_uppercase()] {
-                let text = [&vec![b'.'; before][..], &text].concat();
-                assert_eq!(marked(&[b"another form entirely", form], &text), [1]);
+        for form in [&b"abcdefghij-klmn"[..], b"abcdefghij-klmnopqrstuv"] {
+            for before in 0..48 {
+                for text in [form.to_vec(), form.to_ascii_uppercase()] {
+                    let text = [&vec![b'.'; before][..], &text].concat();
+                    assert_eq!(marked(&[b"another form, entirely so", form], &text), [1]);
+                }
             }
         }
+    }
+
+    #[test]
+    fn looks_less_often_where_no_form_is_missed_by_it() {
+        let stride = |forms: &[&[u8]]| Prefilter::new(forms.iter().copied()).stride;
+        let (long, less, too_short) = (&[b'x'; 23][..], &[b'x'; 22][..], &[b'x'; 14][..]);
+        assert_eq!(stride(&[long, long]), 16);
+        assert_eq!(stride(&[long, less]), 8);
+        assert_eq!(stride(&[long, too_short]), 16);
     }
 
     #[test]

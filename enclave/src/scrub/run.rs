@@ -21,6 +21,9 @@ use super::{
 /// How far after an escape that may end in a line end blanks are taken for indentation.
 const ESCAPED_LINE_END_BYTES: u32 = 32;
 
+/// A bit for each of them.
+const NEAR: u64 = (1 << ESCAPED_LINE_END_BYTES) - 1;
+
 /// How a text is read.
 #[derive(Clone, Copy)]
 pub(super) struct Reading<'a> {
@@ -34,6 +37,10 @@ pub(super) struct Reading<'a> {
 
 /// Runs with less between them are looked into as one: to begin anew costs as much.
 const MIN_GAP_BYTES: usize = 256;
+
+/// After a block without a stop so many are taken to be like it: most often they are, and what is
+/// looked into for nothing is no more than between two runs that are near.
+const UNREAD_BLOCKS: usize = MIN_GAP_BYTES / BLOCK_BYTES - 1;
 
 /// The parts of `text` to be looked into, in order: all of it in which a form could stand, or begin.
 pub(super) fn stretches(text: &[u8], reading: Reading<'_>) -> Vec<Range<usize>> {
@@ -89,7 +96,15 @@ fn parts(text: &[u8], reading: Reading<'_>) -> Parts {
     let mut indentation = Indentation::default();
     let mut words = Vec::with_capacity(text.len() / BLOCK_BYTES + 1);
     let mut rest = text;
+    let mut unread = 0;
     while !rest.is_empty() {
+        if let Some(after) = rest.get(BLOCK_BYTES..).filter(|_| unread > 0) {
+            words.push(u64::MAX);
+            indentation = Indentation::UNKNOWN;
+            unread -= 1;
+            rest = after;
+            continue;
+        }
         let mut padded = [0; BLOCK_BYTES];
         let block = rest.first_chunk().unwrap_or_else(|| {
             for (to, from) in padded.iter_mut().zip(rest) {
@@ -101,6 +116,9 @@ fn parts(text: &[u8], reading: Reading<'_>) -> Parts {
         let parts = !masks.stops & !(masks.blanks & !indentation.among(&masks, rest));
         let is_beyond = u64::MAX.checked_shl(bits(rest.len())).unwrap_or_default();
         words.push(parts & !is_beyond | beyond & is_beyond);
+        if parts == u64::MAX {
+            unread = UNREAD_BLOCKS;
+        }
         rest = rest.get(BLOCK_BYTES..).unwrap_or_default();
     }
     Parts { words, beyond }
@@ -154,6 +172,12 @@ struct Indentation {
 }
 
 impl Indentation {
+    /// After a block that was not read: as far as any could be.
+    const UNKNOWN: Self = Self {
+        escaped: NEAR as u128,
+        goes_on: 1,
+    };
+
     /// Those of a block, with which `from` begins.
     fn among(&mut self, masks: &Masks, from: &[u8]) -> u64 {
         let mut introducers = masks.introducers;
@@ -179,7 +203,6 @@ impl Indentation {
 /// A bit for each byte from an escape on that follows a line end or a blank, if it means one. What
 /// is escaped more than once, or at length, could mean one anywhere near.
 fn after_line_end(escape: &[u8]) -> u64 {
-    const NEAR: u64 = (1 << ESCAPED_LINE_END_BYTES) - 1;
     match escape {
         [b'\\', b'n' | b'r' | b't', ..] => 1 << 2,
         [b'\\', b' ' | b'\t', ..] => 1 << 1 | 1 << 2,

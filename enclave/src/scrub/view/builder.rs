@@ -75,6 +75,8 @@ impl<'i> Builder<'i> {
     pub(super) fn escape(&mut self, escape: Range<usize>, meaning: &[u8]) {
         if self.view.escapes.is_empty() {
             self.view.bytes = WipedBuffer::with_capacity(self.input.len());
+            // A line break in 64 bytes, say: growing would cost more.
+            self.view.escapes.reserve(self.input.len() / 64);
         }
         self.literal(escape.start);
         self.pass_breaks(escape.start + 1);
