@@ -28,6 +28,9 @@ pub(crate) fn within(limit_s: u32, command: &mut Command) -> Result<(), Failure>
         .args(["--kill-after=10", &limit_s.to_string()])
         .arg(command.get_program())
         .args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        limited.current_dir(folder);
+    }
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => limited.env(name, value),
@@ -35,6 +38,17 @@ pub(crate) fn within(limit_s: u32, command: &mut Command) -> Result<(), Failure>
         };
     }
     run(&mut limited)
+}
+
+/// What a command writes, without blanks around it.
+pub(crate) fn output_of(command: &mut Command) -> Result<String, Failure> {
+    let output = command
+        .output()
+        .map_err(|error| Failure::new(format!("{command:?}: {error}")))?;
+    if !output.status.success() {
+        return Err(Failure::new(format!("{command:?}: {}", output.status)));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {

@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use crate::command::{Failure, run};
+use crate::command::{Failure, output_of, run};
 
 mod oci;
 mod reproduce;
@@ -34,36 +34,15 @@ const CLEARED: [&str; 9] = [
     "CARGO_BUILD_TARGET",
 ];
 
-/// Builds the programs and leaves them in `output`.
-pub(crate) fn build(output: &Path) -> Result<(), Failure> {
-    Build::here()?.leave_in(output)
-}
-
-/// Builds programs that no release has, for the images of tests, and leaves them in `output`. They
-/// share what was compiled for the image's programs.
-pub(crate) fn build_for_tests(
-    package: &str,
-    programs: &[&str],
-    output: &Path,
-) -> Result<(), Failure> {
-    let build = Build::here()?;
-    run(&mut build.cargo(package, programs)?)?;
-    for program in programs {
-        let built = build.target.join(TARGET).join("release").join(program);
-        fs::copy(&built, output.join(program))
-            .map_err(|error| Failure::new(format!("{}: {error}", built.display())))?;
-    }
-    Ok(())
-}
-
 /// Where the source lies, and where it is built.
-struct Build {
-    source: PathBuf,
-    target: PathBuf,
+pub(crate) struct Build {
+    pub(crate) source: PathBuf,
+    pub(crate) target: PathBuf,
 }
 
 impl Build {
-    fn here() -> Result<Self, Failure> {
+    /// Of this workspace, beside its other builds.
+    pub(crate) fn here() -> Result<Self, Failure> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
             .ok_or_else(|| Failure::new("the workspace has no folder"))?;
@@ -74,7 +53,8 @@ impl Build {
         })
     }
 
-    fn leave_in(&self, output: &Path) -> Result<(), Failure> {
+    /// Builds the programs and leaves them in `output`.
+    pub(crate) fn leave_in(&self, output: &Path) -> Result<(), Failure> {
         let failed = |error: io::Error| Failure::new(format!("{}: {error}", output.display()));
         add_target()?;
         fs::create_dir_all(output).map_err(failed)?;
@@ -94,6 +74,23 @@ impl Build {
             )));
         }
         run(Command::new("sha256sum").args(PROGRAMS).current_dir(output))
+    }
+
+    /// Builds programs that no release has, for the images of tests, and leaves them in `output`.
+    /// They share what was compiled for the image's programs.
+    pub(crate) fn leave_for_tests(
+        &self,
+        package: &str,
+        programs: &[&str],
+        output: &Path,
+    ) -> Result<(), Failure> {
+        run(&mut self.cargo(package, programs)?)?;
+        for program in programs {
+            let built = self.target.join(TARGET).join("release").join(program);
+            fs::copy(&built, output.join(program))
+                .map_err(|error| Failure::new(format!("{}: {error}", built.display())))?;
+        }
+        Ok(())
     }
 
     fn cargo(&self, package: &str, programs: &[&str]) -> Result<Command, Failure> {
@@ -176,14 +173,4 @@ pub(crate) fn add_target() -> Result<(), Failure> {
         return Ok(());
     }
     run(Command::new("rustup").args(["target", "add", TARGET]))
-}
-
-fn output_of(command: &mut Command) -> Result<String, Failure> {
-    let output = command
-        .output()
-        .map_err(|error| Failure::new(format!("{command:?}: {error}")))?;
-    if !output.status.success() {
-        return Err(Failure::new(format!("{command:?}: {}", output.status)));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

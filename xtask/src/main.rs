@@ -8,6 +8,7 @@ mod lint;
 mod mutations;
 mod packages;
 mod peers;
+mod source;
 mod vectors;
 mod vm_test;
 
@@ -26,7 +27,8 @@ enum Task {
     Mutations,
     /// rustfmt, clippy and rustdoc with warnings denied, and cargo-deny where it is installed.
     Lint,
-    /// Boot enclaves in virtual machines. Makes QEMU and what else it needs in a cache, the first time.
+    /// Boot enclaves in virtual machines. Makes QEMU and what else it needs in a cache, the first
+    /// time, and compiles there what is tested: 5 GB in `$XDG_CACHE_HOME/dauth/vm`, or `~/.cache`.
     VmTest {
         /// Make nothing: without tools in the cache, test nothing and say SKIPPED in the last line.
         #[arg(long)]
@@ -59,7 +61,7 @@ fn main() -> ExitCode {
         Task::Mutations => mutations::build(),
         Task::Lint => lint::run(),
         Task::Vectors => vectors::write(),
-        Task::Image { output } => image::build(&output),
+        Task::Image { output } => image::Build::here().and_then(|build| build.leave_in(&output)),
         Task::Reproduce => image::reproduce(),
         Task::OciTest => image::test_oci(),
         Task::VmTest {

@@ -2,15 +2,17 @@
 //!
 //! The tools (QEMU with the nitro-enclave machine, a kernel, a vsock device) are found in a cache
 //! outside of the repository, or made there; nothing of them is ever committed. Then the programs of
-//! the images are built, and `tests/tests/vm` boots them.
+//! the images are built, there too, and `tests/tests/vm` boots them.
 mod cache;
 mod guest;
 mod packages;
 mod tools;
+mod workspace;
 
-use std::{env, fs, path::PathBuf, process::Command};
+use std::fs;
 
-use crate::command::{Failure, within};
+use self::{cache::Cache, tools::Tools, workspace::Workspace};
+use crate::command::{self, Failure, within};
 
 /// What is done about tools that are not in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,43 +30,42 @@ const TESTS_LIMIT_S: u32 = 30 * 60;
 
 /// Boots the images, or says in its last line that it did not.
 pub(crate) fn run(missing: Missing) -> Result<(), Failure> {
-    let tools = match (tools::provide(missing), missing) {
-        (Ok(tools), _) => tools,
+    let (cache, tools) = match (cache_with_tools(missing), missing) {
+        (Ok(found), _) => found,
         (Err(failure), Missing::Make) => return Err(failure),
         (Err(failure), Missing::MakeOrSkip | Missing::Skip) => {
             println!("SKIPPED: no enclave was booted: {failure}");
             return Ok(());
         }
     };
-    let folder = target_folder()?.join("vm-test");
-    let guest = guest::build(&folder)?;
-    let file = folder.join("tools.toml");
+    // The cache is held until the machines have ended: their programs lie in it.
+    let workspace = Workspace::copied(&cache)?;
+    let guest = guest::build(&workspace)?;
+    let file = workspace.target().join("tools.toml");
     let text = [tools.lines(), guest.lines()].concat();
     fs::write(&file, text).map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
     // The parties on this host.
-    crate::command::cargo(&["build", "--workspace", "--bins", "--locked"])?;
+    command::run(&mut workspace.cargo(&["build", "--workspace", "--bins", "--locked"]))?;
+    let test = [
+        "test",
+        "--package",
+        "dauth-tests",
+        "--test",
+        "vm",
+        "--locked",
+    ];
     within(
         TESTS_LIMIT_S,
-        Command::new(env!("CARGO"))
-            .args([
-                "test",
-                "--package",
-                "dauth-tests",
-                "--test",
-                "vm",
-                "--locked",
-            ])
+        workspace
+            .cargo(&test)
             // One machine at a time: each takes all the processors there are.
             .args(["--", "--test-threads=1"])
             .env("DAUTH_VM_TOOLS", &file),
     )
 }
 
-/// Where Cargo put this program's profile folder.
-fn target_folder() -> Result<PathBuf, Failure> {
-    let this = env::current_exe().map_err(|e| Failure::new(format!("this program: {e}")))?;
-    this.ancestors()
-        .nth(2)
-        .map(PathBuf::from)
-        .ok_or_else(|| Failure::new("this program lies in no target folder"))
+fn cache_with_tools(missing: Missing) -> Result<(Cache, Tools), Failure> {
+    let cache = Cache::open()?;
+    let tools = tools::provide(&cache, missing)?;
+    Ok((cache, tools))
 }

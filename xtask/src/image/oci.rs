@@ -9,10 +9,11 @@ use std::{
     process::Command,
 };
 
-use super::{Build, output_of, reproduce::copy};
+use super::Build;
 use crate::{
-    command::{Failure, run},
+    command::{Failure, output_of, run},
     eif_build, packages,
+    source::mirror,
 };
 
 const BASE: &str = "localhost/dauth-rust";
@@ -37,10 +38,7 @@ pub(crate) fn test() -> Result<(), Failure> {
     fs::create_dir_all(&programs).map_err(failed)?;
     // Both stages from one source, or the second would be built again for every edit in between.
     let source = buildah.folder.join("source");
-    if source.exists() {
-        fs::remove_dir_all(&source).map_err(failed)?;
-    }
-    copy(&here.source, &source)?;
+    mirror(&here.source, &source)?;
     for (stage, program) in [("enclave", "dauth-enclave"), ("init", "dauth-init")] {
         let image = format!("localhost/dauth-{stage}");
         buildah.build(&source, &base, stage, &image)?;

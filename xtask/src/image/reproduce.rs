@@ -1,8 +1,8 @@
 //! Two builds of one source, in different folders, at different times: are they the same?
-use std::{env, fs, io, path::Path, process::Command};
+use std::{env, fs, io, path::Path};
 
-use super::{Build, PROGRAMS, output_of};
-use crate::command::{Failure, run};
+use super::{Build, PROGRAMS};
+use crate::{command::Failure, source::mirror};
 
 /// Builds the committed and the changed files of the workspace twice, from nothing, and compares.
 pub(crate) fn reproduce() -> Result<(), Failure> {
@@ -23,7 +23,7 @@ fn compare(source: &Path, scratch: &Path) -> Result<(), Failure> {
     let outputs = ["first-output", "second-output"].map(|name| scratch.join(name));
     // Both now: somebody may edit the source while the first is built.
     for build in &builds {
-        copy(source, &build.source)?;
+        mirror(source, &build.source)?;
     }
     for (build, output) in builds.iter().zip(&outputs) {
         build.leave_in(output)?;
@@ -43,17 +43,4 @@ fn compare(source: &Path, scratch: &Path) -> Result<(), Failure> {
         );
     }
     Ok(())
-}
-
-/// Copies what git knows of, and what it would add.
-pub(super) fn copy(source: &Path, to: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(to).map_err(|e| Failure::new(format!("{}: {e}", to.display())))?;
-    let list = ["ls-files", "--cached", "--others", "--exclude-standard"];
-    let files = output_of(Command::new("git").args(list).current_dir(source))?;
-    let files = files.lines().filter(|file| source.join(file).is_file());
-    run(Command::new("cp")
-        .args(["--parents", "--preserve=timestamps", "--target-directory"])
-        .arg(to)
-        .args(files.collect::<Vec<_>>())
-        .current_dir(source))
 }

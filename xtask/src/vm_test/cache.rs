@@ -57,6 +57,11 @@ impl Cache {
         }
     }
 
+    /// A folder for what every run brings up to date.
+    pub(crate) fn lasting(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// A folder for what is needed once.
     pub(crate) fn scratch(&self, name: &str) -> PathBuf {
         self.folder.join("scratch").join(name)

@@ -1,10 +1,8 @@
 //! The programs that run inside of the machine.
-use std::{
-    fmt::Write as _,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write as _, path::PathBuf};
 
-use crate::{command::Failure, image};
+use super::workspace::Workspace;
+use crate::command::Failure;
 
 /// A folder of programs.
 pub(crate) struct Guest(PathBuf);
@@ -26,10 +24,11 @@ impl Guest {
 }
 
 /// Builds them: the enclave and its init as they are released, and two that are not.
-pub(crate) fn build(folder: &Path) -> Result<Guest, Failure> {
-    let folder = folder.join("guest");
-    image::build(&folder)?;
+pub(crate) fn build(workspace: &Workspace) -> Result<Guest, Failure> {
+    let folder = workspace.target().join("guest");
+    let build = workspace.image_build();
+    build.leave_in(&folder)?;
     let programs = ["dauth-enclave-sim", "dauth-nsm-probe"];
-    image::build_for_tests("dauth-simulator", &programs, &folder)?;
+    build.leave_for_tests("dauth-simulator", &programs, &folder)?;
     Ok(Guest(folder))
 }

@@ -72,8 +72,7 @@ impl Tools {
 }
 
 /// The tools, made where they are missing.
-pub(crate) fn provide(missing: Missing) -> Result<Tools, Failure> {
-    let cache = Cache::open()?;
+pub(crate) fn provide(cache: &Cache, missing: Missing) -> Result<Tools, Failure> {
     let qemu = cache.entry("qemu", &[FETCH.text, QEMU.text].concat());
     let kernel = cache.entry("kernel", &[FETCH.text, KERNEL.text].concat());
     let vsock_device = cache.entry("vhost-device-vsock", VSOCK_DEVICE);
@@ -86,7 +85,7 @@ pub(crate) fn provide(missing: Missing) -> Result<Tools, Failure> {
         return Err(Failure::new(format!("not there: {}", absent.join(", "))));
     }
     if !qemu.is_there() || !kernel.is_there() {
-        make_from_packages(&cache, &qemu, &kernel)?;
+        make_from_packages(cache, &qemu, &kernel)?;
     }
     vsock_device.make(make_vsock_device)?;
     packages::to_boot(missing)?;
