@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
 
 pub mod address;
+mod attempts;
 pub mod names;
 pub mod port;
 pub mod target;
@@ -108,25 +109,20 @@ impl Guard {
         })
     }
 
-    /// Connects to `target` (`host:port`), each permitted address in turn.
+    /// Connects to `target` (`host:port`), at whichever permitted address accepts first.
     pub async fn connect(&self, target: &str) -> Result<TcpStream, EgressError> {
         let target: Target = target.parse()?;
         self.judge_port(target.port)?;
         let host = target.host.to_string();
-        let mut last_failure = None;
-        for address in self.permitted_addresses(&target).await? {
-            match timeout(self.connect_timeout, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => {
-                    stream
-                        .set_nodelay(true)
-                        .map_err(|source| EgressError::Unreachable { host, source })?;
-                    return Ok(stream);
-                }
-                Ok(Err(error)) => last_failure = Some(error),
-                Err(_) => last_failure = Some(io::ErrorKind::TimedOut.into()),
-            }
-        }
-        Err(match last_failure {
+        let permitted = self.permitted_addresses(&target).await?;
+        let within = self.connect_timeout;
+        let dial = move |address| async move {
+            let stream = timeout(within, TcpStream::connect(address)).await??;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        };
+        let connected = attempts::first_success(permitted, dial).await;
+        connected.map_err(|failure| match failure {
             Some(error) if error.kind() == io::ErrorKind::TimedOut => EgressError::TimedOut(host),
             Some(source) => EgressError::Unreachable { host, source },
             None => EgressError::Unresolved(host),
@@ -157,6 +153,7 @@ impl Guard {
                 Err(kind) => return Err(refused(kind)),
             }
         }
+        let mut permitted = attempts::interleaved(permitted);
         permitted.truncate(MAX_ADDRESSES);
         match (permitted.is_empty(), passed_over) {
             (false, _) => Ok(permitted),

@@ -180,7 +180,8 @@ impl Reloading<'_> {
                 _ = alive.tick() => self.manager.tell(&State::Watchdog),
             }
         }
-        self.manager.tell(&State::Stopping);
+        let within = self.reloader.longest_stop();
+        self.manager.tell(&State::Stopping { within });
     }
 
     fn tell_ready(&self) {

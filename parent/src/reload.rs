@@ -1,5 +1,8 @@
 //! What an operator changes while the parent serves.
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use crate::{
     configuration::{Configuration, Enclave, InvalidEnclaves},
@@ -91,6 +94,12 @@ impl Reloader {
         let members = self.0.fleet.members();
         let ready = members.iter().filter(|m| m.takes_connections()).count();
         (ready, members.len())
+    }
+
+    /// How long the enclaves may take to end when the parent stops; `None` when they run on.
+    pub fn longest_stop(&self) -> Option<Duration> {
+        let supervisor = self.0.supervisor.as_ref()?;
+        supervisor.longest_stop()
     }
 }
 

@@ -32,7 +32,10 @@ pub enum State {
     /// It reads its configuration again: [`State::Ready`] follows.
     Reloading,
     /// It ends.
-    Stopping,
+    Stopping {
+        /// Later than the service manager expects, since enclaves have to end first.
+        within: Option<Duration>,
+    },
     /// It is alive.
     Watchdog,
 }
@@ -71,7 +74,10 @@ impl ServiceManager {
                 format!("READY=1\nSTATUS={ready} of {all} enclaves serve\n")
             }
             State::Reloading => format!("RELOADING=1\nMONOTONIC_USEC={}\n", monotonic_micros()),
-            State::Stopping => "STOPPING=1\n".to_owned(),
+            State::Stopping { within: None } => "STOPPING=1\n".to_owned(),
+            State::Stopping {
+                within: Some(within),
+            } => format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={}\n", within.as_micros()),
             State::Watchdog => "WATCHDOG=1\n".to_owned(),
         };
         if let Err(error) = socket.send(text.as_bytes()) {
@@ -143,8 +149,12 @@ mod tests {
                 .strip_prefix("RELOADING=1\nMONOTONIC_USEC=")
                 .unwrap();
             assert!(micros.trim_end().parse::<u64>().unwrap() > 0);
-            manager.tell(&State::Stopping);
+            manager.tell(&State::Stopping { within: None });
             assert_eq!(heard(&listener), "STOPPING=1\n");
+            let within = Some(Duration::from_secs(5));
+            manager.tell(&State::Stopping { within });
+            let extended = "STOPPING=1\nEXTEND_TIMEOUT_USEC=5000000\n";
+            assert_eq!(heard(&listener), extended);
             manager.tell(&State::Watchdog);
             assert_eq!(heard(&listener), "WATCHDOG=1\n");
         }

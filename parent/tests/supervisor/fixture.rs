@@ -65,7 +65,7 @@ esac
 
 pub(crate) struct Supervised {
     folder: TempDir,
-    reloader: Reloader,
+    pub(crate) reloader: Reloader,
     stop: Option<oneshot::Sender<()>>,
     parent: Option<JoinHandle<Result<(), RunError>>>,
     enclaves: BTreeMap<u32, Enclave>,

@@ -6,7 +6,7 @@
 
 mod fixture;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use fixture::Supervised;
 
@@ -277,13 +277,18 @@ async fn enclaves_outlive_their_parent_or_do_not() {
     let mut parent = Supervised::start("", |_| {}).await;
     parent.boots(16).await;
     parent.until_ready(1).await;
+    assert_eq!(parent.reloader.longest_stop(), None);
     parent.stop().await;
     assert_eq!(parent.asked(), ["run 16"]);
 
-    let settings = "at_stop = \"terminate\"\ndrain_timeout_s = 1";
+    let settings = "at_stop = \"terminate\"\ndrain_timeout_s = 1\nready_timeout_s = 20\ncommand_timeout_s = 100";
     let mut parent = Supervised::start(settings, |_| {}).await;
     parent.boots(16).await;
     parent.until_ready(1).await;
+    assert_eq!(
+        parent.reloader.longest_stop(),
+        Some(Duration::from_secs(321))
+    );
     parent.stop().await;
     assert_eq!(parent.asked(), ["run 16", "terminate 16"]);
     assert_eq!(parent.is_told(16).await, "204");
