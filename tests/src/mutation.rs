@@ -15,9 +15,10 @@ const ENCLAVE: &str = "dauth-enclave-sim";
 /// A folder for `--bin-dir` whose enclave has this fault (`enclave/src/mutation.rs`); `cargo xtask
 /// test` builds it.
 pub fn mutated_binaries(mutation: &str) -> TempDir {
-    let mutated = binary("").join("../mutations").join(ENCLAVE);
-    let mutated = fs::canonicalize(mutated)
-        .unwrap_or_else(|_| panic!("no enclave with mutations: `cargo xtask mutations` builds it"));
+    let mutated = binary("mutations").join(ENCLAVE);
+    let mutated = fs::canonicalize(mutated).unwrap_or_else(|_| {
+        panic!("no enclave with mutations: `cargo xtask mutations [--release]` builds it")
+    });
     let folder = tempfile::tempdir().unwrap();
     for name in SHIPPED {
         let target = fs::canonicalize(binary(name)).unwrap();

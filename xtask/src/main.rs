@@ -8,6 +8,7 @@ mod lint;
 mod mutations;
 mod packages;
 mod peers;
+mod profile;
 mod source;
 mod vectors;
 mod vm_test;
@@ -15,6 +16,7 @@ mod vm_test;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
+use profile::Profile;
 use vm_test::Missing;
 
 /// Development tasks of DAuth.
@@ -22,9 +24,17 @@ use vm_test::Missing;
 #[command(bin_name = "cargo xtask")]
 enum Task {
     /// Install what is missing (Debian packages, when root), build everything, run every test.
-    Test,
+    Test {
+        /// Of release builds: what is shipped, but for the time that it takes to compile.
+        #[arg(long)]
+        release: bool,
+    },
     /// Build the enclave whose faults the memory-scan test must find.
-    Mutations,
+    Mutations {
+        /// As a release is built.
+        #[arg(long)]
+        release: bool,
+    },
     /// rustfmt, clippy and rustdoc with warnings denied, and cargo-deny where it is installed.
     Lint,
     /// Boot enclaves in virtual machines. Makes QEMU and what else it needs in a cache, the first
@@ -57,8 +67,8 @@ fn main() -> ExitCode {
         return mutations::compile(&compiler);
     }
     let result = match Task::parse() {
-        Task::Test => test(),
-        Task::Mutations => mutations::build(),
+        Task::Test { release } => test(Profile::of(release)),
+        Task::Mutations { release } => mutations::build(Profile::of(release)),
         Task::Lint => lint::run(),
         Task::Vectors => vectors::write(),
         Task::Image { output } => image::Build::here().and_then(|build| build.leave_in(&output)),
@@ -82,15 +92,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn test() -> Result<(), command::Failure> {
+fn test(profile: Profile) -> Result<(), command::Failure> {
     packages::install_missing()?;
     eif_build::install()?;
-    mutations::build()?;
+    mutations::build(profile)?;
+    let cargo = |arguments: &[&str]| command::cargo(&[arguments, profile.options()].concat());
     // The end-to-end tests run the shipped binaries.
-    command::cargo(&["build", "--workspace", "--bins", "--locked"])?;
-    command::cargo(&["test", "--workspace", "--locked"])?;
+    cargo(&["build", "--workspace", "--bins", "--locked"])?;
+    cargo(&["test", "--workspace", "--locked"])?;
     // What only a feature brings in: nothing of the workspace enables it.
-    command::cargo(&[
+    cargo(&[
         "test",
         "--package",
         "dauth-attestation",

@@ -9,7 +9,10 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use crate::command::{Failure, run};
+use crate::{
+    command::{Failure, run},
+    profile::Profile,
+};
 
 /// The program that is mutated.
 const BINARY: &str = "dauth-enclave-sim";
@@ -35,11 +38,11 @@ pub(crate) fn compile(compiler: &OsString) -> ExitCode {
 }
 
 /// Builds the simulated enclave with the faults and leaves it at
-/// `target/mutations/dauth-enclave-sim`.
+/// `mutations/dauth-enclave-sim` in the profile's folder.
 ///
 /// The build shares its dependencies with the ordinary one, which must come after it: the two put
 /// their binary at the same place.
-pub(crate) fn build() -> Result<(), Failure> {
+pub(crate) fn build(profile: Profile) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::new(format!("the enclave with mutations: {error}"));
     let this = env::current_exe().map_err(failed)?;
     run(Command::new(env!("CARGO"))
@@ -51,11 +54,13 @@ pub(crate) fn build() -> Result<(), Failure> {
             BINARY,
             "--locked",
         ])
+        .args(profile.options())
         .env("RUSTC_WORKSPACE_WRAPPER", &this)
         .env(MARK, "1"))?;
-    let built = this.with_file_name(BINARY);
-    let folder = this.with_file_name("../mutations");
-    fs::create_dir_all(&folder).map_err(failed)?;
-    fs::copy(built, folder.join(BINARY)).map_err(failed)?;
+    // Cargo put this program into the folder of another profile, maybe.
+    let folder = this.with_file_name("..").join(profile.folder());
+    let mutated = folder.join("mutations");
+    fs::create_dir_all(&mutated).map_err(failed)?;
+    fs::copy(folder.join(BINARY), mutated.join(BINARY)).map_err(failed)?;
     Ok(())
 }

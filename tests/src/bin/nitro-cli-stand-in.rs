@@ -1,6 +1,7 @@
 //! In the place of nitro-cli: its commands and its answers, with simulated enclaves as processes.
 //!
-//! An "image" is the configuration of `dauth-enclave-sim` in TOML, whatever it says of sockets. The
+//! An "image" is the configuration of `dauth-enclave-sim` in TOML, whatever it says of sockets; one
+//! that `sleeps` is of somebody else, and does nothing. The
 //! folder in `NITRO_CLI_STAND_IN` holds what runs (a JSON file of each, as `describe-enclaves` prints
 //! it), their logs, and their sockets: `CID.ingress` and `CID.host`.
 #![allow(
@@ -100,12 +101,20 @@ fn run(folder: &Path, arguments: &Arguments) -> Result<Value, String> {
     let configuration = folder.join(format!("{id}.toml"));
     fs::write(&configuration, image.to_string()).unwrap();
     let log = fs::File::create(folder.join(format!("{id}.log"))).unwrap();
-    let program = env::current_exe()
-        .unwrap()
-        .with_file_name("dauth-enclave-sim");
-    let child = Command::new(program)
-        .arg("--config")
-        .arg(configuration)
+    let mut program = match image.contains_key("sleeps") {
+        true => {
+            let mut sleep = Command::new("/usr/bin/sleep");
+            sleep.arg("infinity");
+            sleep
+        }
+        false => {
+            let this = env::current_exe().unwrap();
+            let mut enclave = Command::new(this.with_file_name("dauth-enclave-sim"));
+            enclave.arg("--config").arg(configuration);
+            enclave
+        }
+    };
+    let child = program
         .env_clear()
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
@@ -160,7 +169,8 @@ fn lives(described: &Value) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", described["ProcessID"]));
     stat.is_ok_and(|stat| {
         let (name, state) = stat.rsplit_once(')').unwrap();
-        name.contains("dauth-enclave") && !state.trim_start().starts_with('Z')
+        (name.contains("dauth-enclave") || name.contains("(sleep"))
+            && !state.trim_start().starts_with('Z')
     })
 }
 

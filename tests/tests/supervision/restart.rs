@@ -71,7 +71,10 @@ async fn orphans_are_ended_and_strangers_left_alone() {
     let mut supervised = Supervised::start(&stack, 1);
     let ours = supervised.enclave_pids();
     supervised.kill_parent();
-    let image = supervised.image("other.eif", |_| {});
+    // An enclave of ours would end by itself, without a parent.
+    let image = supervised.image("other.eif", |image| {
+        image.insert("sleeps".into(), true.into());
+    });
     let image = image.to_str().unwrap();
     for (name, cid, flag) in [
         ("dauth-gone-40", "40", None),
@@ -94,7 +97,6 @@ async fn orphans_are_ended_and_strangers_left_alone() {
         arguments.extend(flag);
         supervised.nitro_cli(&arguments);
     }
-    // Those three wait for a parent that does not come.
     supervised.start_parent();
     wait_until("orphans are ended", || {
         let names = |e: &serde_json::Value| e["EnclaveName"].as_str().unwrap().to_owned();
