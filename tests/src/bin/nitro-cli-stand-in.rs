@@ -1,9 +1,9 @@
 //! In the place of nitro-cli: its commands and its answers, with simulated enclaves as processes.
 //!
 //! An "image" is the configuration of `dauth-enclave-sim` in TOML, whatever it says of sockets; one
-//! that `sleeps` is of somebody else, and does nothing. The
-//! folder in `NITRO_CLI_STAND_IN` holds what runs (a JSON file of each, as `describe-enclaves` prints
-//! it), their logs, and their sockets: `CID.ingress` and `CID.host`.
+//! that `sleeps` is of somebody else, and does nothing. The folder in `NITRO_CLI_STAND_IN` holds what
+//! runs (a JSON file of each, as `describe-enclaves` prints it), their logs, and their sockets:
+//! `CID.ingress` and `CID.host`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
