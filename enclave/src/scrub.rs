@@ -31,6 +31,7 @@ mod run;
 mod search;
 #[cfg(test)]
 mod tests;
+mod unescaped;
 mod view;
 mod watch;
 mod window;

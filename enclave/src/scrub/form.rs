@@ -8,6 +8,7 @@ use memchr::memmem;
 use self::gathered::Gathered;
 use super::{
     alphabet::Alphabet, occurrence::occurrences, prefilter::Prefilter, rendering::renderings,
+    unescaped::unescaped,
 };
 use crate::wipe::WipedBuffer;
 
@@ -64,6 +65,9 @@ impl Forms {
             gathered.add_needle(needle, Whose::Own);
             for rendering in renderings(needle) {
                 gathered.add_encoded(&rendering);
+            }
+            if let Some(unescaped) = unescaped(needle) {
+                gathered.add_plain(&unescaped);
             }
         }
         gathered.into_forms(needles)

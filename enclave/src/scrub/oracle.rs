@@ -132,12 +132,19 @@ fn views(body: &[u8], kind: Kind, inside: &[u8]) -> Vec<Vec<Character>> {
         views.push(decoded(&once, inside, scheme));
         views.push(once);
     }
-    let mut latest = joined;
-    for scheme in schemes.iter().chain(&schemes) {
-        latest = decoded(&latest, inside, scheme);
-        views.push(latest.clone());
-    }
+    views.extend(in_turn(&joined, inside));
     views
+}
+
+/// A text after each step, when each scheme's escapes are decoded in turn, twice over.
+fn in_turn(text: &[Character], inside: &[u8]) -> Vec<Vec<Character>> {
+    let mut steps = Vec::new();
+    let mut latest = text.to_vec();
+    for scheme in [json, html, percent, json, html, percent] {
+        latest = decoded(&latest, inside, scheme);
+        steps.push(latest.clone());
+    }
+    steps
 }
 
 /// Some characters with those escapes decoded that mean what may be inside a form, or an escape in

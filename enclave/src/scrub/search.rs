@@ -36,6 +36,8 @@ pub(super) struct Views<'w> {
     views: Vec<(View, Parent)>,
     /// The window without line breaks.
     joined: Parent,
+    /// That, with all schemes' escapes undone in turn.
+    all_undone: Parent,
     /// Whether any text so far may have escapes other than JSON's.
     has_others: bool,
 }
@@ -58,6 +60,7 @@ impl<'w> Views<'w> {
             reading,
             views: Vec::new(),
             joined: Parent::Window,
+            all_undone: Parent::Window,
             has_others: false,
         };
         if let Some(view) = View::without_breaks(window, lines, alphabet) {
@@ -87,6 +90,7 @@ impl<'w> Views<'w> {
             };
             latest = next.unwrap_or(latest);
         }
+        views.all_undone = latest;
         views
     }
 
@@ -111,6 +115,16 @@ impl<'w> Views<'w> {
     fn add(&mut self, view: View, parent: Parent) -> Parent {
         self.views.push((view, parent));
         Parent::View(self.views.len() - 1)
+    }
+
+    /// The window without line breaks.
+    pub(super) fn joined(&self) -> &[u8] {
+        self.decoded(self.joined).bytes
+    }
+
+    /// The window without line breaks, all escapes undone in turn.
+    pub(super) fn all_undone(&self) -> &[u8] {
+        self.decoded(self.all_undone).bytes
     }
 
     fn decoded(&self, of: Parent) -> Input<'_> {

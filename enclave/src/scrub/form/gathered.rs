@@ -78,6 +78,11 @@ impl Gathered {
         self.add_encoded(needle);
     }
 
+    /// Adds a text that is searched as it is, and in no encoding.
+    pub(super) fn add_plain(&mut self, text: &[u8]) {
+        self.add(text, NOTHING);
+    }
+
     /// Adds the forms in which a text is encoded as a whole.
     pub(super) fn add_encoded(&mut self, needle: &[u8]) {
         for alignment in 0..3 {

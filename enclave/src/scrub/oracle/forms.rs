@@ -1,5 +1,5 @@
 //! The forms of a secret.
-use super::{Character, Form, Kind, decoded, escapes::line_break, holds_other};
+use super::{Character, Form, Kind, decoded, escapes::line_break, holds_other, in_turn};
 
 /// The forms of a secret. If it holds another, renderings of that are in all of its own.
 pub(super) fn forms(needle: &[u8], others: &[&[u8]]) -> Vec<Form> {
@@ -53,6 +53,18 @@ pub(super) fn forms(needle: &[u8], others: &[&[u8]]) -> Vec<Form> {
                 });
             }
         }
+    }
+    // As all of it is read where its own escapes are not escaped.
+    let every: Vec<u8> = (0..=255).collect();
+    let joined = decoded(&sent, &every, |rest| line_break(rest, Kind::Text));
+    let bytes = |text: &[Character]| text.iter().map(|c| c.byte).collect::<Vec<u8>>();
+    let undone = in_turn(&joined, &every).pop().unwrap_or_default();
+    if count > 1 && undone.len() >= 12 && bytes(&undone) != bytes(&joined) {
+        forms.push(Form {
+            text: bytes(&undone),
+            before: 0,
+            after: 0,
+        });
     }
     forms.retain(|form| !form.text.is_empty());
     forms
