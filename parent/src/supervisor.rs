@@ -164,11 +164,12 @@ impl Supervisor {
     /// How long [`Self::stop`] may take for enclaves; `None` when they run on.
     pub(crate) fn longest_stop(&self) -> Option<Duration> {
         let settings = &self.shared.settings;
-        // One may be about to start; then it is told to stop, and ended if it does not.
+        // One may be about to start; then it is told to stop, and ended if it does not. Beside these,
+        // nitro-cli is asked what runs, and what an image is; and orphans are ended.
         let seconds = [
             settings.ready_timeout_s,
             settings.drain_timeout_s,
-            settings.command_timeout_s.saturating_mul(3),
+            settings.command_timeout_s.saturating_mul(6),
         ];
         let all = seconds.into_iter().fold(0, u64::saturating_add);
         (settings.at_stop == AtStop::Terminate).then_some(Duration::from_secs(all))

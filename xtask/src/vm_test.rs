@@ -30,7 +30,7 @@ const TESTS_LIMIT_S: u32 = 30 * 60;
 
 /// Boots the images, or says in its last line that it did not.
 pub(crate) fn run(missing: Missing) -> Result<(), Failure> {
-    let (cache, tools) = match (cache_with_tools(missing), missing) {
+    let (cache, tools, workspace) = match (prepared(missing), missing) {
         (Ok(found), _) => found,
         (Err(failure), Missing::Make) => return Err(failure),
         (Err(failure), Missing::MakeOrSkip | Missing::Skip) => {
@@ -38,8 +38,6 @@ pub(crate) fn run(missing: Missing) -> Result<(), Failure> {
             return Ok(());
         }
     };
-    // The cache is held until the machines have ended: their programs lie in it.
-    let workspace = Workspace::copied(&cache)?;
     let guest = guest::build(&workspace)?;
     let file = workspace.target().join("tools.toml");
     let text = [tools.lines(), guest.lines()].concat();
@@ -61,11 +59,16 @@ pub(crate) fn run(missing: Missing) -> Result<(), Failure> {
             // One machine at a time: each takes all the processors there are.
             .args(["--", "--test-threads=1"])
             .env("DAUTH_VM_TOOLS", &file),
-    )
+    )?;
+    // Held until here: the programs of the machines lie in it.
+    drop(cache);
+    Ok(())
 }
 
-fn cache_with_tools(missing: Missing) -> Result<(Cache, Tools), Failure> {
+/// All but what is compiled.
+fn prepared(missing: Missing) -> Result<(Cache, Tools, Workspace), Failure> {
     let cache = Cache::open()?;
     let tools = tools::provide(&cache, missing)?;
-    Ok((cache, tools))
+    let workspace = Workspace::copied(&cache)?;
+    Ok((cache, tools, workspace))
 }

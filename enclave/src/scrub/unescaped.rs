@@ -2,11 +2,17 @@
 //! escapes other characters.
 use memchr::memchr3;
 
-use super::{End, alphabet::Alphabet, lines::Lines, run::Reading, search::Views};
+use super::{
+    End,
+    alphabet::Alphabet,
+    lines::{Lines, is_blank},
+    run::Reading,
+    search::Views,
+};
 use crate::wipe::WipedBuffer;
 
-/// Less could stand in any text.
-const MIN_BYTES: usize = 12;
+/// Less could stand in any text, and is found at a higher cost (`prefilter.rs`).
+const MIN_BYTES: usize = 15;
 
 /// `secret` with its own escapes undone, as all are in a text; `None` when it has none, or nothing
 /// else to speak of.
@@ -22,7 +28,8 @@ pub(super) fn unescaped(secret: &[u8]) -> Option<WipedBuffer> {
     let views = Views::new(secret, reading);
     let undone = views.all_undone();
     let is_other = undone != views.joined();
-    (is_other && undone.len() >= MIN_BYTES).then(|| WipedBuffer::copy_of(undone))
+    let is_long = undone.iter().filter(|b| !is_blank(**b)).count() >= MIN_BYTES;
+    (is_other && is_long).then(|| WipedBuffer::copy_of(undone))
 }
 
 #[cfg(test)]
@@ -36,13 +43,19 @@ mod tests {
 
     #[test]
     fn is_the_secret_with_its_own_escapes_undone() {
-        assert_eq!(of("sk%41-live-0123").as_deref(), Some("skA-live-0123"));
+        assert_eq!(of("sk%41-live-012345").as_deref(), Some("skA-live-012345"));
         assert_eq!(
-            of(r"sk&#65;\u0042-live-01").as_deref(),
-            Some("skAB-live-01")
+            of(r"sk&#65;\u0042-live-01234").as_deref(),
+            Some("skAB-live-01234")
         );
-        assert_eq!(of("sk%2541-live-0123").as_deref(), Some("skA-live-0123"));
-        assert_eq!(of("sk-live\\n-012345").as_deref(), Some("sk-live-012345"));
+        assert_eq!(
+            of("sk%2541-live-012345").as_deref(),
+            Some("skA-live-012345")
+        );
+        assert_eq!(
+            of("sk-live\\n-01234567").as_deref(),
+            Some("sk-live-01234567")
+        );
     }
 
     #[test]
@@ -51,7 +64,8 @@ mod tests {
             "sk-live-0123456789",
             "100% & more\\e secret",
             "sk-live\n-0123%\n456789",
-            "%41%42%43%44%45%46",
+            "%41%42%43%44%45%46%47",
+            "%20%20%20%20%20%20%20%20%20%20%20%20%20%20%20",
         ] {
             assert_eq!(of(secret), None, "{secret}");
         }

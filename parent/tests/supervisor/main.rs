@@ -287,7 +287,7 @@ async fn enclaves_outlive_their_parent_or_do_not() {
     parent.until_ready(1).await;
     assert_eq!(
         parent.reloader.longest_stop(),
-        Some(Duration::from_secs(321))
+        Some(Duration::from_secs(621))
     );
     parent.stop().await;
     assert_eq!(parent.asked(), ["run 16", "terminate 16"]);

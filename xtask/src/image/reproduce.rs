@@ -1,5 +1,5 @@
 //! Two builds of one source, in different folders, at different times: are they the same?
-use std::{env, fs, io, path::Path};
+use std::{env, fs, io, os::unix::fs::DirBuilderExt, path::Path};
 
 use super::{Build, PROGRAMS};
 use crate::{command::Failure, source::mirror};
@@ -8,6 +8,9 @@ use crate::{command::Failure, source::mirror};
 pub(crate) fn reproduce() -> Result<(), Failure> {
     let here = Build::here()?;
     let scratch = env::temp_dir().join(format!("dauth-reproduce-{}", std::process::id()));
+    // Somebody else's would not do.
+    let made = fs::DirBuilder::new().mode(0o700).create(&scratch);
+    made.map_err(|error| Failure::new(format!("{}: {error}", scratch.display())))?;
     let outcome = compare(&here.source, &scratch);
     let _ = fs::remove_dir_all(&scratch);
     outcome

@@ -23,7 +23,7 @@ pub(crate) struct Entry {
 }
 
 impl Cache {
-    /// `$XDG_CACHE_HOME/dauth/vm`. Waits for another run that makes something.
+    /// `$XDG_CACHE_HOME/dauth/vm`. Waits for another run that uses it.
     pub(crate) fn open() -> Result<Self, Failure> {
         let absolute = |path: &PathBuf| path.is_absolute();
         let folder = env::var_os("XDG_CACHE_HOME")
@@ -39,7 +39,13 @@ impl Cache {
         let failed = failed_at(&folder);
         fs::create_dir_all(&folder).map_err(&failed)?;
         let lock = File::create(folder.join("lock")).map_err(&failed)?;
-        lock.lock().map_err(&failed)?;
+        if lock.try_lock().is_err() {
+            println!(
+                "xtask: waits for another run that uses {}",
+                folder.display()
+            );
+            lock.lock().map_err(&failed)?;
+        }
         drop(failed);
         Ok(Self {
             folder,

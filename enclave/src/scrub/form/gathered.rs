@@ -66,21 +66,20 @@ impl Gathered {
     /// Adds the forms of a needle.
     pub(super) fn add_needle(&mut self, needle: &[u8], whose: Whose) {
         self.whose = whose;
-        let joined = without_breaks(needle);
-        self.add(&joined, NOTHING);
-        // After a line end, blanks at its start are taken for indentation.
-        let indented = joined.iter().take_while(|b| is_blank(**b)).count();
-        self.add(joined.get(indented..).unwrap_or_default(), NOTHING);
-        if joined.contains(&b' ') {
-            // application/x-www-form-urlencoded writes a space as `+`.
-            self.add_replaced(&joined, &[(b' ', b'+')], NOTHING);
-        }
+        self.add_plain(&without_breaks(needle));
         self.add_encoded(needle);
     }
 
-    /// Adds a text that is searched as it is, and in no encoding.
+    /// Adds the forms of a text without line breaks that is not encoded.
     pub(super) fn add_plain(&mut self, text: &[u8]) {
         self.add(text, NOTHING);
+        // After a line end, blanks at its start are taken for indentation.
+        let indented = text.iter().take_while(|b| is_blank(**b)).count();
+        self.add(text.get(indented..).unwrap_or_default(), NOTHING);
+        if text.contains(&b' ') {
+            // application/x-www-form-urlencoded writes a space as `+`.
+            self.add_replaced(text, &[(b' ', b'+')], NOTHING);
+        }
     }
 
     /// Adds the forms in which a text is encoded as a whole.

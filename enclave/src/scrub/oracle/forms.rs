@@ -13,20 +13,7 @@ pub(super) fn forms(needle: &[u8], others: &[&[u8]]) -> Vec<Form> {
         .collect();
     let joined = decoded(&sent, b"", |rest| line_break(rest, Kind::Text));
     let raw: Vec<u8> = joined.iter().map(|character| character.byte).collect();
-    let trimmed = raw
-        .iter()
-        .skip_while(|b| b" \t".contains(b))
-        .copied()
-        .collect();
-    let with_plus = replaced(&raw, &[(b' ', "+")]);
-    let mut forms: Vec<Form> = [raw, trimmed, with_plus]
-        .into_iter()
-        .map(|text| Form {
-            text,
-            before: 0,
-            after: 0,
-        })
-        .collect();
+    let mut forms = not_encoded(raw);
     let count = if holds_other(needle, others) {
         1
     } else {
@@ -59,15 +46,26 @@ pub(super) fn forms(needle: &[u8], others: &[&[u8]]) -> Vec<Form> {
     let joined = decoded(&sent, &every, |rest| line_break(rest, Kind::Text));
     let bytes = |text: &[Character]| text.iter().map(|c| c.byte).collect::<Vec<u8>>();
     let undone = in_turn(&joined, &every).pop().unwrap_or_default();
-    if count > 1 && undone.len() >= 12 && bytes(&undone) != bytes(&joined) {
-        forms.push(Form {
-            text: bytes(&undone),
-            before: 0,
-            after: 0,
-        });
+    let is_long = undone.iter().filter(|c| !b" \t".contains(&c.byte)).count() >= 15;
+    if count > 1 && is_long && bytes(&undone) != bytes(&joined) {
+        forms.extend(not_encoded(bytes(&undone)));
     }
     forms.retain(|form| !form.text.is_empty());
     forms
+}
+
+/// A text as it is, without blanks at its start, and with `+` for blanks.
+fn not_encoded(text: Vec<u8>) -> Vec<Form> {
+    let trimmed = text.iter().skip_while(|b| b" \t".contains(b));
+    let trimmed = trimmed.copied().collect();
+    let with_plus = replaced(&text, &[(b' ', "+")]);
+    let all = [text, trimmed, with_plus].into_iter();
+    all.map(|text| Form {
+        text,
+        before: 0,
+        after: 0,
+    })
+    .collect()
 }
 
 /// The base64 digit at `at`, when the text begins `alignment` bytes into it.

@@ -75,11 +75,13 @@ impl Slot {
     ) -> Option<(OwnedSemaphorePermit, Result<Instance, StartError>)> {
         let mut orders = self.wanted.clone();
         let turn = tokio::select! {
-            turn = Arc::clone(&self.shared.upgrading).acquire_owned() => turn.ok()?,
+            // First, so that nothing is started that is not wanted any more.
+            biased;
             changed = orders.changed() => {
                 drop(changed);
                 return None;
             }
+            turn = Arc::clone(&self.shared.upgrading).acquire_owned() => turn.ok()?,
         };
         tracing::info!(enclave = %self.name, image = %wanted.eif.display(), "upgrade: starts the new enclave");
         Some((turn, self.start_and_wait(wanted.clone()).await))
